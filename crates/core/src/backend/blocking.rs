@@ -1,0 +1,161 @@
+//! The contract for callers that cannot await.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+
+use bytes::Bytes;
+
+use super::{CacheBackend, SharedBackend};
+use crate::batch::{BatchReport, ScanPage};
+use crate::capability::Capabilities;
+use crate::entry::CacheEntry;
+use crate::error::Result;
+use crate::options::{SetOptions, TagMatch, Ttl, TtlState};
+use crate::pattern::Pattern;
+use crate::stats::CacheStats;
+
+/// Any backend with methods that wait: same names, same meaning.
+///
+/// Each call runs its future on the calling thread, which sleeps while the
+/// backend waits. Do not call it from inside an async runtime.
+///
+/// ```
+/// use larder_core::{Blocking, Result, SetOptions};
+///
+/// fn remember(cache: &Blocking) -> Result<Option<larder_core::Bytes>> {
+///     cache.set("greeting", "hello", SetOptions::new())?;
+///     cache.get("greeting")
+/// }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Blocking(SharedBackend);
+
+/// Methods that only wait for the method of the same name.
+macro_rules! wait_for {
+    ($($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) -> $out:ty;)*) => {
+        $(
+            $(#[$doc])*
+            ///
+            /// # Errors
+            ///
+            /// As the method of the same name of [`CacheBackend`].
+            pub fn $name(&self, $($arg: $type),*) -> Result<$out> {
+                wait(self.0.$name($($arg),*))
+            }
+        )*
+    };
+}
+
+impl Blocking {
+    /// A blocking view of `backend`.
+    pub fn new(backend: SharedBackend) -> Self {
+        Self(backend)
+    }
+
+    /// The backend behind it.
+    pub fn backend(&self) -> &SharedBackend {
+        &self.0
+    }
+
+    /// What works beyond the six required methods, and the limits.
+    pub fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+
+    /// Stores a value and everything said along with it; `true` if stored.
+    ///
+    /// # Errors
+    ///
+    /// As the method of the same name of [`CacheBackend`].
+    pub fn set(
+        &self,
+        key: &str,
+        value: impl Into<Bytes>,
+        options: impl Into<SetOptions>,
+    ) -> Result<bool> {
+        wait(self.0.set(key, value.into(), options.into()))
+    }
+
+    wait_for! {
+        /// The value, `None` if missing or expired.
+        get(key: &str) -> Option<Bytes>;
+        /// Removes a key; `true` if it was there and not expired.
+        delete(key: &str) -> bool;
+        /// Whether a key is there and not expired.
+        exists(key: &str) -> bool;
+        /// Removes every entry and tells how many.
+        clear() -> u64;
+        /// Current statistics.
+        stats() -> CacheStats;
+        /// The value with everything known about it.
+        get_entry(key: &str) -> Option<CacheEntry>;
+        /// The values that are there, in the order of `keys`, each key once.
+        get_many(keys: &[&str]) -> Vec<(String, Bytes)>;
+        /// Stores many values with the same options.
+        set_many(items: Vec<(String, Bytes)>, options: SetOptions) -> BatchReport;
+        /// Removes many keys and tells how many were there.
+        delete_many(keys: &[&str]) -> u64;
+        /// All live keys that match.
+        keys(pattern: Option<&Pattern>) -> Vec<String>;
+        /// At most `limit` matching keys after `after`, in order.
+        scan(pattern: Option<&Pattern>, after: Option<&str>, limit: usize) -> ScanPage;
+        /// Removes all keys that match and tells how many.
+        delete_pattern(pattern: &Pattern) -> u64;
+        /// Adds `delta` to a number and returns the sum, in one step.
+        increment(key: &str, delta: i64, ttl: Ttl) -> i64;
+        /// Subtracts `delta` from a number and returns the result, in one step.
+        decrement(key: &str, delta: i64, ttl: Ttl) -> i64;
+        /// Gives a present key a new lifetime.
+        touch(key: &str, ttl: Ttl) -> bool;
+        /// How much longer a key lives.
+        ttl(key: &str) -> Option<TtlState>;
+        /// Removes the entries with any or all of the tags.
+        invalidate_tags(tags: &[&str], which: TagMatch) -> u64;
+    }
+}
+
+/// Runs a future to its end on this thread.
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(Thread);
+
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(out) => return out,
+            // A wake-up between poll and park is not lost: it makes park return at once.
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // covers: C22, D17
+    #[test]
+    fn waiting_ends_when_another_thread_wakes_the_future() {
+        let mut polls = 0;
+        let out = wait(std::future::poll_fn(|context| {
+            polls += 1;
+            if polls == 3 {
+                return Poll::Ready("done");
+            }
+            let waker = context.waker().clone();
+            std::thread::spawn(move || waker.wake());
+            Poll::Pending
+        }));
+        assert_eq!((out, polls), ("done", 3));
+    }
+}

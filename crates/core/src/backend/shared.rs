@@ -1,0 +1,356 @@
+//! The one handle to any backend, and the rules that hold for all of them.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+
+use super::erased::ErasedBackend;
+use super::{Blocking, CacheBackend};
+use crate::batch::{BatchReport, ScanPage};
+use crate::capability::{Capabilities, Capability};
+use crate::entry::CacheEntry;
+use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::key::check_key;
+use crate::options::{Condition, SetOptions, TagMatch, Ttl, TtlState};
+use crate::pattern::Pattern;
+use crate::stats::CacheStats;
+
+/// A cheap, clonable handle to any backend; clones are the same cache.
+///
+/// It is itself a [`CacheBackend`] and applies what holds for all of them, in
+/// one place:
+///
+/// - keys are checked, and patterns, tags, metadata and conditions are
+///   [`Unsupported`](ErrorKind::Unsupported) where the backend does not promise them;
+/// - a value over the backend's limit is refused and removes the older value;
+/// - a time to live of zero stores nothing, removes what was there, and is done;
+/// - errors get the backend's name, the operation and the key, and are counted.
+///
+/// ```
+/// use larder_core::{CacheBackend, SharedBackend};
+///
+/// fn is_empty(cache: &SharedBackend) -> larder_core::Result<bool> {
+///     Ok(cache.clone().blocking().keys(None)?.is_empty())
+/// }
+/// ```
+#[derive(Clone)]
+pub struct SharedBackend {
+    inner: Arc<dyn ErasedBackend>,
+    counts: Arc<Counts>,
+}
+
+/// What only this handle can know.
+#[derive(Default)]
+struct Counts {
+    errors: AtomicU64,
+    timeouts: AtomicU64,
+    rejected: AtomicU64,
+}
+
+impl SharedBackend {
+    /// A handle to `backend`.
+    pub fn new(backend: impl CacheBackend) -> Self {
+        Self {
+            inner: Arc::new(backend),
+            counts: Arc::default(),
+        }
+    }
+
+    /// The same cache for callers that cannot await.
+    pub fn blocking(&self) -> Blocking {
+        Blocking::new(self.clone())
+    }
+
+    /// Runs one operation, and gives its error a place and a count.
+    async fn run<T>(
+        &self,
+        operation: Operation,
+        key: Option<&str>,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        work.await.map_err(|error| {
+            self.count(&error);
+            error.in_operation(operation, self.inner.name_dyn(), key)
+        })
+    }
+
+    fn count(&self, error: &Error) {
+        self.counts.errors.fetch_add(1, Ordering::Relaxed);
+        if error.kind() == ErrorKind::Timeout {
+            self.counts.timeouts.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn check(&self, key: &str) -> Result<()> {
+        check_key(key, self.inner.capabilities_dyn().max_key_bytes())
+    }
+
+    fn check_all(&self, keys: &[&str]) -> Result<()> {
+        keys.iter().try_for_each(|key| self.check(key))
+    }
+
+    fn require(&self, capability: Capability) -> Result<()> {
+        if self.inner.capabilities_dyn().has(capability) {
+            Ok(())
+        } else {
+            Err(Error::unsupported(capability))
+        }
+    }
+
+    fn check_pattern(&self, pattern: Option<&Pattern>) -> Result<()> {
+        self.require(Capability::Keys)?;
+        pattern.map_or(Ok(()), |pattern| self.require(pattern.capability()))
+    }
+
+    fn check_options(&self, options: &SetOptions) -> Result<()> {
+        if !options.metadata.is_empty() {
+            self.require(Capability::Metadata)?;
+        }
+        if !options.tags.is_empty() {
+            self.require(Capability::Tags)?;
+        }
+        if options.condition != Condition::Always {
+            self.require(Capability::Conditions)?;
+        }
+        Ok(())
+    }
+
+    async fn checked_set(&self, key: &str, value: Bytes, options: SetOptions) -> Result<bool> {
+        self.check(key)?;
+        self.check_options(&options)?;
+        if options.ttl.is_zero() {
+            return self.set_already_expired(key, options.condition).await;
+        }
+        if value.len() > self.inner.capabilities_dyn().max_value_bytes() {
+            self.counts.rejected.fetch_add(1, Ordering::Relaxed);
+            // The application has replaced the old value: it must not be served again.
+            self.inner.delete_dyn(key).await?;
+            return Ok(false);
+        }
+        self.inner.set_dyn(key, value, options).await
+    }
+
+    /// Stores nothing and removes what was there, if the condition holds.
+    async fn set_already_expired(&self, key: &str, condition: Condition) -> Result<bool> {
+        match condition {
+            Condition::Always => self.inner.delete_dyn(key).await.map(|_| true),
+            Condition::IfAbsent => self.inner.exists_dyn(key).await.map(|present| !present),
+            Condition::IfPresent => self.inner.delete_dyn(key).await,
+        }
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl CacheBackend for SharedBackend {
+    async fn get(&self, key: &str) -> Result<Option<Bytes>> {
+        self.run(Operation::Get, Some(key), async {
+            self.check(key)?;
+            self.inner.get_dyn(key).await
+        })
+        .await
+    }
+
+    async fn set(&self, key: &str, value: Bytes, options: SetOptions) -> Result<bool> {
+        let work = self.checked_set(key, value, options);
+        self.run(Operation::Set, Some(key), work).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<bool> {
+        self.run(Operation::Delete, Some(key), async {
+            self.check(key)?;
+            self.inner.delete_dyn(key).await
+        })
+        .await
+    }
+
+    async fn exists(&self, key: &str) -> Result<bool> {
+        self.run(Operation::Exists, Some(key), async {
+            self.check(key)?;
+            self.inner.exists_dyn(key).await
+        })
+        .await
+    }
+
+    async fn clear(&self) -> Result<u64> {
+        self.run(Operation::Clear, None, self.inner.clear_dyn())
+            .await
+    }
+
+    async fn stats(&self) -> Result<CacheStats> {
+        let mut stats = self
+            .run(Operation::Stats, None, self.inner.stats_dyn())
+            .await?;
+        stats.errors += self.counts.errors.load(Ordering::Relaxed);
+        stats.timeouts += self.counts.timeouts.load(Ordering::Relaxed);
+        stats.rejected += self.counts.rejected.load(Ordering::Relaxed);
+        Ok(stats)
+    }
+
+    fn name(&self) -> &'static str {
+        self.inner.name_dyn()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities_dyn()
+    }
+
+    async fn get_entry(&self, key: &str) -> Result<Option<CacheEntry>> {
+        self.run(Operation::GetEntry, Some(key), async {
+            self.check(key)?;
+            self.require(Capability::Entries)?;
+            self.inner.get_entry_dyn(key).await
+        })
+        .await
+    }
+
+    async fn get_many(&self, keys: &[&str]) -> Result<Vec<(String, Bytes)>> {
+        self.run(Operation::GetMany, None, async {
+            self.check_all(keys)?;
+            if keys.is_empty() {
+                return Ok(Vec::new());
+            }
+            self.inner.get_many_dyn(keys).await
+        })
+        .await
+    }
+
+    async fn set_many(
+        &self,
+        items: Vec<(String, Bytes)>,
+        options: SetOptions,
+    ) -> Result<BatchReport> {
+        let limit = self.capabilities().max_value_bytes();
+        let is_plain =
+            |(key, value): &(String, Bytes)| self.check(key).is_ok() && value.len() <= limit;
+        if !options.ttl.is_zero() && items.iter().all(is_plain) {
+            return self
+                .run(Operation::SetMany, None, async {
+                    self.check_options(&options)?;
+                    if items.is_empty() {
+                        return Ok(BatchReport::new());
+                    }
+                    self.inner.set_many_dyn(items, options).await
+                })
+                .await;
+        }
+        // Something in it needs a rule of its own: one by one, each with its outcome.
+        let mut report = BatchReport::new();
+        for (key, value) in items {
+            let outcome = self.set(&key, value, options.clone()).await;
+            report.record(&key, outcome);
+        }
+        Ok(report)
+    }
+
+    async fn delete_many(&self, keys: &[&str]) -> Result<u64> {
+        self.run(Operation::DeleteMany, None, async {
+            self.check_all(keys)?;
+            if keys.is_empty() {
+                return Ok(0);
+            }
+            self.inner.delete_many_dyn(keys).await
+        })
+        .await
+    }
+
+    async fn keys(&self, pattern: Option<&Pattern>) -> Result<Vec<String>> {
+        self.run(Operation::Keys, None, async {
+            self.check_pattern(pattern)?;
+            self.inner.keys_dyn(pattern).await
+        })
+        .await
+    }
+
+    async fn scan(
+        &self,
+        pattern: Option<&Pattern>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ScanPage> {
+        self.run(Operation::Scan, None, async {
+            self.check_pattern(pattern)?;
+            self.inner.scan_dyn(pattern, after, limit).await
+        })
+        .await
+    }
+
+    async fn delete_pattern(&self, pattern: &Pattern) -> Result<u64> {
+        self.run(Operation::DeletePattern, None, async {
+            self.check_pattern(Some(pattern))?;
+            self.inner.delete_pattern_dyn(pattern).await
+        })
+        .await
+    }
+
+    async fn increment(&self, key: &str, delta: i64, ttl: Ttl) -> Result<i64> {
+        self.run(Operation::Increment, Some(key), async {
+            self.check(key)?;
+            self.require(Capability::Counters)?;
+            check_counter_ttl(ttl)?;
+            self.inner.increment_dyn(key, delta, ttl).await
+        })
+        .await
+    }
+
+    async fn decrement(&self, key: &str, delta: i64, ttl: Ttl) -> Result<i64> {
+        self.run(Operation::Decrement, Some(key), async {
+            self.check(key)?;
+            self.require(Capability::Counters)?;
+            check_counter_ttl(ttl)?;
+            self.inner.decrement_dyn(key, delta, ttl).await
+        })
+        .await
+    }
+
+    async fn touch(&self, key: &str, ttl: Ttl) -> Result<bool> {
+        self.run(Operation::Touch, Some(key), async {
+            self.check(key)?;
+            self.require(Capability::Touch)?;
+            if ttl.is_zero() {
+                return self.inner.delete_dyn(key).await;
+            }
+            self.inner.touch_dyn(key, ttl).await
+        })
+        .await
+    }
+
+    async fn ttl(&self, key: &str) -> Result<Option<TtlState>> {
+        self.run(Operation::Ttl, Some(key), async {
+            self.check(key)?;
+            self.require(Capability::Entries)?;
+            self.inner.ttl_dyn(key).await
+        })
+        .await
+    }
+
+    async fn invalidate_tags(&self, tags: &[&str], which: TagMatch) -> Result<u64> {
+        self.run(Operation::InvalidateTags, None, async {
+            self.require(Capability::Tags)?;
+            self.inner.invalidate_tags_dyn(tags, which).await
+        })
+        .await
+    }
+}
+
+/// A counter that is gone before it can be read is a mistake, not a wish.
+fn check_counter_ttl(ttl: Ttl) -> Result<()> {
+    if ttl.is_zero() {
+        return Err(Error::new(
+            ErrorKind::InvalidTtl,
+            "a counter with a ttl of 0 would never count; use more than 0, or no expiry",
+        ));
+    }
+    Ok(())
+}
+
+impl fmt::Debug for SharedBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedBackend")
+            .field("name", &self.name())
+            .field("capabilities", &self.capabilities().to_string())
+            .finish_non_exhaustive()
+    }
+}
