@@ -1,0 +1,199 @@
+//! Operations on one entry that need no room: reading, removing, giving time.
+
+use std::hash::{BuildHasher, Hash};
+use std::sync::Weak;
+use std::time::Duration;
+
+use equivalent::Equivalent;
+use larder_core::options::{Ttl, TtlState};
+use larder_core::stats::Counter;
+
+use crate::cache::Inner;
+use crate::expiry::{self, NEVER};
+use crate::removal::{Departures, RemovalCause};
+use crate::shard::Shard;
+use crate::sync::Relaxed;
+
+impl<K, V, S> Inner<K, V, S>
+where
+    K: Hash + Eq,
+    S: BuildHasher,
+{
+    #[inline]
+    pub(crate) fn shard_of(&self, hash: u64) -> usize {
+        (hash >> 40) as usize & (self.shards.len() - 1)
+    }
+
+    /// What `pick` makes of a live entry; `as_use` says whether the policy notices.
+    #[inline]
+    pub(crate) fn read<Q, T>(&self, key: &Q, as_use: bool, pick: impl FnOnce(&V) -> T) -> Option<T>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let hash = self.hasher.hash_one(key);
+        let shard = self.shards[self.shard_of(hash)].read();
+        let slot = shard.find(hash, key)?;
+        let deadline = shard.slab().deadline(slot).load(Relaxed);
+        if deadline != NEVER {
+            let now = self.clock.elapsed();
+            if deadline <= expiry::millis(now) {
+                drop(shard);
+                self.remove_expired(hash, key);
+                return None;
+            }
+            if as_use && self.time_to_idle.is_some() {
+                let later = self.deadline_before(shard.slab().end(slot), now);
+                shard.slab().deadline(slot).store(later, Relaxed);
+                self.order.postponed(shard.slab().rank(slot), later);
+            }
+        }
+        if as_use {
+            self.order.hit(shard.slab().rank(slot));
+        }
+        Some(pick(&shard.slab().item(slot).1))
+    }
+
+    /// Removes a key that was seen to be expired, if it still is.
+    #[cold]
+    fn remove_expired<Q>(&self, hash: u64, key: &Q)
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        let mut gone = Departures::new();
+        let now = expiry::millis(self.clock.elapsed());
+        self.in_shard(self.shard_of(hash), |shard| {
+            if let Some(slot) = shard.find(hash, key)
+                && shard.slab().record(slot).deadline <= now
+            {
+                let (key, value) = self.take(shard, hash, slot);
+                gone.push(key, value, RemovalCause::Expired);
+            }
+        });
+        self.let_go(gone);
+    }
+
+    /// Removes a live entry and returns its value.
+    pub(crate) fn remove<Q>(&self, key: &Q) -> Option<V>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let hash = self.hasher.hash_one(key);
+        let mut gone = Departures::new();
+        let removed = self.in_shard(self.shard_of(hash), |shard| {
+            let now = self.now_for(shard);
+            self.expire_some(shard, now, &mut gone);
+            let slot = shard.find(hash, key)?;
+            let is_expired = shard.slab().record(slot).deadline <= expiry::millis(now);
+            let (key, value) = self.take(shard, hash, slot);
+            if is_expired {
+                gone.push(key, value, RemovalCause::Expired);
+                return None;
+            }
+            Some((key, value))
+        });
+        self.let_go(gone);
+        let (key, value) = removed?;
+        self.stats.add(Counter::Delete, 1);
+        if let Some(listener) = &self.listener {
+            listener(&key, &value, RemovalCause::Removed);
+        }
+        Some(value)
+    }
+
+    /// Gives a live entry another lifetime; whether it was there.
+    pub(crate) fn retime<Q>(&self, key: &Q, ttl: Ttl) -> bool
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let hash = self.hasher.hash_one(key);
+        let now = self.clock.elapsed();
+        let mut gone = Departures::new();
+        let done = self.in_shard(self.shard_of(hash), |shard| {
+            self.expire_some(shard, now, &mut gone);
+            let Some(slot) = shard.find(hash, key) else {
+                return false;
+            };
+            let mut record = shard.slab().record(slot);
+            if record.deadline <= expiry::millis(now) {
+                let (key, value) = self.take(shard, hash, slot);
+                gone.push(key, value, RemovalCause::Expired);
+                return false;
+            }
+            record.end = self.end_after(ttl);
+            record.deadline = self.deadline_before(record.end, now);
+            record.rank = self.order.retimed(record.rank, record.deadline);
+            shard.set_record(slot, record);
+            if record.deadline != NEVER {
+                self.begin_watch();
+            }
+            true
+        });
+        self.let_go(gone);
+        done
+    }
+
+    /// How much longer a live entry lives.
+    pub(crate) fn remaining<Q>(&self, key: &Q) -> Option<TtlState>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let hash = self.hasher.hash_one(key);
+        let shard = self.shards[self.shard_of(hash)].read();
+        let slot = shard.find(hash, key)?;
+        let deadline = shard.slab().deadline(slot).load(Relaxed);
+        if deadline == NEVER {
+            return Some(TtlState::Never);
+        }
+        let now = self.clock.elapsed();
+        if deadline <= expiry::millis(now) {
+            drop(shard);
+            self.remove_expired(hash, key);
+            return None;
+        }
+        let left = Duration::from_millis(deadline).saturating_sub(now);
+        Some(TtlState::Remaining(left))
+    }
+
+    /// Takes an entry out and gives its room back.
+    pub(crate) fn take(&self, shard: &mut Shard<K, V>, hash: u64, slot: u32) -> (K, V) {
+        let weight = shard.slab().record(slot).weight;
+        let item = shard.remove(hash, slot);
+        self.budget.release(weight);
+        item
+    }
+
+    /// The time, or zero if nothing in the shard can be over.
+    pub(crate) fn now_for(&self, shard: &Shard<K, V>) -> Duration {
+        if shard.deadline_bound() == NEVER && self.time_to_idle.is_none() {
+            Duration::ZERO
+        } else {
+            self.clock.elapsed()
+        }
+    }
+
+    /// When a lifetime that starts now ends.
+    pub(crate) fn end_after(&self, ttl: Ttl) -> u64 {
+        match ttl.resolve(self.time_to_live) {
+            None => NEVER,
+            lifetime => expiry::deadline(self.clock.elapsed(), lifetime),
+        }
+    }
+
+    /// When an entry used at `now` expires, given the end of its lifetime.
+    pub(crate) fn deadline_before(&self, end: u64, now: Duration) -> u64 {
+        match self.time_to_idle {
+            None => end,
+            idle => end.min(expiry::deadline(now, idle)),
+        }
+    }
+
+    /// Has the cache swept in the background from now on, if it wants that.
+    pub(crate) fn begin_watch(&self) {
+        if let Some(watch) = &self.watch
+            && !watch.begun.load(Relaxed)
+            && !watch.begun.swap(true, Relaxed)
+        {
+            expiry::watch(Weak::clone(&watch.cache));
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Making room, and giving back the memory of what has expired.
+//!
+//! Each shard leaves a hint outside its lock: lower bounds of its ranks and of
+//! its deadlines. Whoever needs room goes to the shard with the lowest hint,
+//! corrects it under the lock, and takes the victim only if no other shard may
+//! hold a lower rank. So the victim is the true one of the whole cache, and
+//! usually one lock is taken for it.
+
+use std::hash::{BuildHasher, Hash};
+use std::time::Duration;
+
+use crate::budget::Growth;
+use crate::cache::Inner;
+use crate::expiry::{self, NEVER, Sweep};
+use crate::policy::NO_RANK;
+use crate::removal::{Departures, RemovalCause};
+use crate::shard::Shard;
+use crate::sync::{AtomicU64, Relaxed};
+
+/// What a shard tells those who do not hold its lock.
+#[derive(Debug)]
+pub(crate) struct Hint {
+    victim: AtomicU64,
+    deadline: AtomicU64,
+}
+
+impl Hint {
+    pub(crate) fn new() -> Self {
+        Self {
+            victim: AtomicU64::new(NO_RANK),
+            deadline: AtomicU64::new(NEVER),
+        }
+    }
+
+    fn set<K: Hash + Eq, V>(&self, shard: &Shard<K, V>) {
+        for (hint, bound) in [
+            (&self.victim, shard.victim_bound()),
+            (&self.deadline, shard.deadline_bound()),
+        ] {
+            // Most writes change neither, and then the line stays with its readers.
+            if hint.load(Relaxed) != bound {
+                hint.store(bound, Relaxed);
+            }
+        }
+    }
+
+    /// Panics if the hint is above a bound.
+    #[cfg(any(test, fuzzing, feature = "validate"))]
+    pub(crate) fn validate<K: Hash + Eq, V>(&self, shard: &Shard<K, V>) {
+        assert!(
+            self.victim.load(Relaxed) <= shard.victim_bound(),
+            "{self:?}"
+        );
+        assert!(
+            self.deadline.load(Relaxed) <= shard.deadline_bound(),
+            "{self:?}"
+        );
+    }
+}
+
+impl<K, V, S> Inner<K, V, S>
+where
+    K: Hash + Eq,
+    S: BuildHasher,
+{
+    /// Runs `work` on a shard under its lock and renews the shard's hint.
+    pub(crate) fn in_shard<T>(&self, shard: usize, work: impl FnOnce(&mut Shard<K, V>) -> T) -> T {
+        let mut locked = self.shards[shard].write();
+        let done = work(&mut locked);
+        self.hints[shard].set(&locked);
+        done
+    }
+
+    /// Counts, announces and drops entries that went, outside all locks.
+    pub(crate) fn let_go(&self, gone: Departures<K, V>) {
+        if !gone.is_empty() {
+            gone.let_go(&self.stats, self.listener.as_ref());
+        }
+    }
+
+    /// Evicts until there is room; what has expired goes first.
+    pub(crate) fn make_room(&self, growth: Growth) {
+        while !self.budget.has_room(growth) {
+            self.evict_one();
+        }
+    }
+
+    /// Evicts until the limits hold again.
+    pub(crate) fn fit(&self) {
+        while self.budget.is_exceeded() {
+            self.evict_one();
+        }
+    }
+
+    /// Removes some expired entries, or else the victim of the whole cache.
+    fn evict_one(&self) {
+        if self.sweep_step() {
+            return;
+        }
+        let mut gone = Departures::new();
+        while gone.is_empty() {
+            let Some((shard, others)) = self.lowest_hint() else {
+                // All room is taken by writes that have not stored yet: let them.
+                std::thread::yield_now();
+                return;
+            };
+            self.in_shard(shard, |shard| match shard.victim() {
+                Some((rank, slot)) if rank <= others => self.evict(shard, slot, &mut gone),
+                _ => {}
+            });
+        }
+        self.let_go(gone);
+    }
+
+    /// Removes one entry to make room.
+    pub(crate) fn evict(&self, shard: &mut Shard<K, V>, slot: u32, gone: &mut Departures<K, V>) {
+        let hash = self.hasher.hash_one(&shard.slab().item(slot).0);
+        let (key, value) = self.take(shard, hash, slot);
+        gone.push(key, value, RemovalCause::Capacity);
+    }
+
+    /// The shard with the lowest hint of a rank, and the lowest of the others.
+    fn lowest_hint(&self) -> Option<(usize, u64)> {
+        let (mut shard, mut lowest, mut others) = (0, NO_RANK, NO_RANK);
+        for (number, hint) in self.hints.iter().enumerate() {
+            let rank = hint.victim.load(Relaxed);
+            if rank < lowest {
+                (shard, others, lowest) = (number, lowest, rank);
+            } else {
+                others = others.min(rank);
+            }
+        }
+        (lowest != NO_RANK).then_some((shard, others))
+    }
+
+    /// Looks at one block that may hold something expired; whether there was one.
+    fn sweep_step(&self) -> bool {
+        let deadline = |hint: &Hint| hint.deadline.load(Relaxed);
+        let Some(number) = (0..self.hints.len()).min_by_key(|n| deadline(&self.hints[*n])) else {
+            return false;
+        };
+        let soonest = deadline(&self.hints[number]);
+        if soonest == NEVER {
+            return false;
+        }
+        let now = self.clock.elapsed();
+        if soonest > expiry::millis(now) {
+            return false;
+        }
+        let mut gone = Departures::new();
+        self.in_shard(number, |shard| self.expire_some(shard, now, &mut gone));
+        self.let_go(gone);
+        true
+    }
+
+    /// Removes what has expired in the block that may expire first.
+    pub(crate) fn expire_some(
+        &self,
+        shard: &mut Shard<K, V>,
+        now: Duration,
+        gone: &mut Departures<K, V>,
+    ) {
+        let now = expiry::millis(now);
+        if shard.deadline_bound() <= now {
+            shard.expire_block(now, &self.hasher, |key, value, record| {
+                self.budget.release(record.weight);
+                gone.push(key, value, RemovalCause::Expired);
+            });
+        }
+    }
+}
+
+impl<K, V, S> Sweep for Inner<K, V, S>
+where
+    K: Hash + Eq + Send + Sync,
+    V: Send + Sync,
+    S: BuildHasher + Send + Sync,
+{
+    fn sweep(&self) {
+        while self.sweep_step() {}
+    }
+}

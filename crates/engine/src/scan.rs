@@ -1,0 +1,145 @@
+//! Operations on all entries, block by block.
+
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+
+use crate::cache::Inner;
+use crate::expiry;
+use crate::removal::{Departures, RemovalCause};
+
+impl<K, V, S> Inner<K, V, S>
+where
+    K: Hash + Eq,
+    S: BuildHasher,
+{
+    /// Removes all entries and tells how many.
+    pub(crate) fn clear(&self) -> u64 {
+        let mut cleared = 0;
+        for number in 0..self.shards.len() {
+            let blocks = self.shards[number].read().blocks();
+            for block in 0..blocks {
+                let mut gone = Departures::new();
+                self.in_shard(number, |shard| {
+                    shard.drain_block(block, &self.hasher, |key, value, record| {
+                        self.budget.release(record.weight);
+                        gone.push(key, value, RemovalCause::Removed);
+                        cleared += 1;
+                    });
+                });
+                self.let_go(gone);
+            }
+        }
+        cleared
+    }
+
+    /// Shows the live entries, one block under one lock at a time.
+    pub(crate) fn for_each_block(&self, mut show: impl FnMut(&mut dyn Iterator<Item = &(K, V)>)) {
+        let mut cursor = Cursor::default();
+        while self.next_block(&mut cursor, &mut show) {}
+    }
+
+    /// Shows the next block with live entries; `false` at the end.
+    fn next_block(
+        &self,
+        cursor: &mut Cursor,
+        show: &mut impl FnMut(&mut dyn Iterator<Item = &(K, V)>),
+    ) -> bool {
+        let Some(shard) = self.shards.get(cursor.shard) else {
+            return false;
+        };
+        let shard = shard.read();
+        if cursor.block < shard.blocks() {
+            let now = expiry::millis(self.now_for(&shard));
+            show(&mut shard.live(cursor.block, now));
+            cursor.block += 1;
+        } else {
+            *cursor = Cursor {
+                shard: cursor.shard + 1,
+                block: 0,
+            };
+        }
+        true
+    }
+
+    /// Checks the invariants of every shard, and that the totals add up.
+    #[cfg(any(test, fuzzing, feature = "validate"))]
+    pub(crate) fn validate(&self) {
+        let (mut entries, mut weight) = (0, 0);
+        for (shard, hint) in self.shards.iter().zip(&self.hints) {
+            let shard = shard.read();
+            let totals = shard.validate(&self.hasher);
+            hint.validate(&shard);
+            entries += totals.entries;
+            weight += totals.weight;
+        }
+        assert_eq!(self.budget.entries.used(), entries, "entries");
+        assert_eq!(self.budget.weight.used(), weight, "weight");
+        assert!(!self.budget.is_exceeded(), "{:?}", self.budget);
+    }
+}
+
+/// Which block comes next.
+#[derive(Debug, Default)]
+struct Cursor {
+    shard: usize,
+    block: u32,
+}
+
+/// Live entries of a cache, by clone.
+///
+/// ```
+/// use larder_engine::Cache;
+///
+/// let cache = Cache::new(10);
+/// cache.insert(1, "one");
+/// cache.insert(2, "two");
+/// let mut all: Vec<_> = cache.iter().collect();
+/// all.sort();
+/// assert_eq!(all, [(1, "one"), (2, "two")]);
+/// ```
+pub struct Iter<'a, K, V, S> {
+    cache: &'a Inner<K, V, S>,
+    cursor: Cursor,
+    /// What is left of the last block, in reverse.
+    block: Vec<(K, V)>,
+}
+
+impl<'a, K, V, S> Iter<'a, K, V, S> {
+    pub(crate) fn new(cache: &'a Inner<K, V, S>) -> Self {
+        Self {
+            cache,
+            cursor: Cursor::default(),
+            block: Vec::new(),
+        }
+    }
+}
+
+impl<K, V, S> Iterator for Iter<'_, K, V, S>
+where
+    K: Hash + Eq + Clone,
+    V: Clone,
+    S: BuildHasher,
+{
+    type Item = (K, V);
+
+    fn next(&mut self) -> Option<(K, V)> {
+        while self.block.is_empty() {
+            let block = &mut self.block;
+            let more = self.cache.next_block(&mut self.cursor, &mut |entries| {
+                block.extend(entries.cloned())
+            });
+            if !more {
+                return None;
+            }
+        }
+        self.block.pop()
+    }
+}
+
+impl<K, V, S> fmt::Debug for Iter<'_, K, V, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Iter")
+            .field("at", &self.cursor)
+            .finish_non_exhaustive()
+    }
+}

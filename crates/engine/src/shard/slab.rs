@@ -1,0 +1,328 @@
+//! Where entries live: blocks of 64 slots.
+//!
+//! A block keeps what a hit and an eviction look at (deadline, rank, weight) in
+//! columns, apart from keys and values, so that looking through a block reads a
+//! few neighbouring cache lines. A slot number stays valid until its entry is
+//! removed. An empty block gives its memory back, but for one in reserve.
+
+use crate::expiry::NEVER;
+use crate::policy::NO_RANK;
+use crate::sync::{AtomicU64, Relaxed};
+
+/// Slots per block: the bits of one word.
+pub(crate) const BLOCK: usize = 64;
+
+/// Not in the list of open blocks.
+const CLOSED: u32 = u32::MAX;
+
+/// What the cache knows about an entry besides key and value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Record {
+    /// When it expires.
+    pub(crate) deadline: u64,
+    /// When its lifetime ends however often it is used; at or after `deadline`.
+    pub(crate) end: u64,
+    /// Its place in the order of eviction.
+    pub(crate) rank: u64,
+    /// What it counts against the limit.
+    pub(crate) weight: u32,
+}
+
+/// The records of a block, by column.
+struct Columns {
+    occupied: u64,
+    deadlines: [AtomicU64; BLOCK],
+    ranks: [AtomicU64; BLOCK],
+    weights: [u32; BLOCK],
+    /// Only where idle entries expire; elsewhere the deadline is the end.
+    ends: Option<Box<[u64; BLOCK]>>,
+}
+
+/// One key and value, or room for them.
+type Item<K, V> = Option<(K, V)>;
+
+/// Entries by slot.
+pub(crate) struct Slab<K, V> {
+    columns: Vec<Option<Box<Columns>>>,
+    items: Vec<Vec<Item<K, V>>>,
+    /// Blocks that have memory and a free slot; the last is filled next.
+    open: Vec<u32>,
+    /// The position of each block in `open`, or `CLOSED`.
+    open_at: Vec<u32>,
+    /// Block numbers without memory.
+    vacant: Vec<u32>,
+    len: usize,
+    idles: bool,
+}
+
+impl<K, V> Slab<K, V> {
+    /// An empty slab; `idles` says whether deadlines and ends may differ.
+    pub(crate) fn new(idles: bool) -> Self {
+        Self {
+            columns: Vec::new(),
+            items: Vec::new(),
+            open: Vec::new(),
+            open_at: Vec::new(),
+            vacant: Vec::new(),
+            len: 0,
+            idles,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// How many block numbers have been given out.
+    pub(crate) fn blocks(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// The key and value in an occupied slot.
+    #[inline]
+    pub(crate) fn item(&self, slot: u32) -> &(K, V) {
+        let (block, place) = split(slot);
+        self.items[block][place].as_ref().expect(OCCUPIED)
+    }
+
+    /// The deadline of an occupied slot.
+    #[inline]
+    pub(crate) fn deadline(&self, slot: u32) -> &AtomicU64 {
+        &self.columns(slot).deadlines[split(slot).1]
+    }
+
+    /// The rank of an occupied slot.
+    #[inline]
+    pub(crate) fn rank(&self, slot: u32) -> &AtomicU64 {
+        &self.columns(slot).ranks[split(slot).1]
+    }
+
+    /// When the lifetime of an occupied slot ends however often it is used.
+    pub(crate) fn end(&self, slot: u32) -> u64 {
+        match &self.columns(slot).ends {
+            Some(ends) => ends[split(slot).1],
+            None => self.deadline(slot).load(Relaxed),
+        }
+    }
+
+    pub(crate) fn record(&self, slot: u32) -> Record {
+        Record {
+            deadline: self.deadline(slot).load(Relaxed),
+            end: self.end(slot),
+            rank: self.rank(slot).load(Relaxed),
+            weight: self.columns(slot).weights[split(slot).1],
+        }
+    }
+
+    pub(crate) fn set_record(&mut self, slot: u32, record: Record) {
+        let (block, place) = split(slot);
+        let columns = self.columns[block].as_mut().expect(OCCUPIED);
+        columns.deadlines[place] = AtomicU64::new(record.deadline);
+        columns.ranks[place] = AtomicU64::new(record.rank);
+        columns.weights[place] = record.weight;
+        if let Some(ends) = &mut columns.ends {
+            ends[place] = record.end;
+        }
+    }
+
+    /// Replaces the value in an occupied slot and returns the old one.
+    pub(crate) fn replace(&mut self, slot: u32, value: V) -> V {
+        let (block, place) = split(slot);
+        let item = self.items[block][place].as_mut().expect(OCCUPIED);
+        std::mem::replace(&mut item.1, value)
+    }
+
+    /// Fills a free slot.
+    pub(crate) fn insert(&mut self, key: K, value: V, record: Record) -> u32 {
+        let block = match self.open.last() {
+            Some(block) => *block,
+            None => self.open_block(),
+        };
+        let number = block as usize;
+        let columns = self.columns[number]
+            .as_mut()
+            .expect("open blocks have memory");
+        let place = columns.occupied.trailing_ones() as usize;
+        columns.occupied |= 1 << place;
+        let is_full = columns.occupied == u64::MAX;
+        let items = &mut self.items[number];
+        if place == items.len() {
+            items.push(Some((key, value)));
+        } else {
+            items[place] = Some((key, value));
+        }
+        if is_full {
+            self.close(block);
+        }
+        self.len += 1;
+        let slot = join(block, place);
+        self.set_record(slot, record);
+        slot
+    }
+
+    /// Empties an occupied slot.
+    pub(crate) fn remove(&mut self, slot: u32) -> (K, V) {
+        let (number, place) = split(slot);
+        let block = block_of(slot);
+        let columns = self.columns[number].as_mut().expect(OCCUPIED);
+        let was_full = columns.occupied == u64::MAX;
+        columns.occupied &= !(1 << place);
+        let is_empty = columns.occupied == 0;
+        let item = self.items[number][place].take().expect(OCCUPIED);
+        self.len -= 1;
+        if was_full {
+            self.list_as_open(block);
+        }
+        if is_empty && self.open.len() > 1 {
+            self.close(block);
+            self.columns[number] = None;
+            self.items[number] = Vec::new();
+            self.vacant.push(block);
+        }
+        item
+    }
+
+    /// The occupied slots of a block.
+    pub(crate) fn occupied(&self, block: u32) -> impl Iterator<Item = u32> + use<K, V> {
+        let columns = self.columns.get(block as usize).and_then(Option::as_ref);
+        let mut left = columns.map_or(0, |columns| columns.occupied);
+        std::iter::from_fn(move || {
+            (left != 0).then(|| {
+                let place = left.trailing_zeros() as usize;
+                left &= left - 1;
+                join(block, place)
+            })
+        })
+    }
+
+    /// The lowest rank in a block and its slot.
+    pub(crate) fn lowest_rank(&self, block: u32) -> Option<(u64, u32)> {
+        self.occupied(block)
+            .map(|slot| (self.rank(slot).load(Relaxed), slot))
+            .min()
+    }
+
+    /// The soonest deadline in a block.
+    pub(crate) fn soonest_deadline(&self, block: u32) -> Option<u64> {
+        self.occupied(block)
+            .map(|slot| self.deadline(slot).load(Relaxed))
+            .min()
+            .filter(|deadline| *deadline != NEVER)
+    }
+
+    #[inline]
+    fn columns(&self, slot: u32) -> &Columns {
+        self.columns[split(slot).0].as_ref().expect(OCCUPIED)
+    }
+
+    /// Gives memory to a block and lists it as open.
+    fn open_block(&mut self) -> u32 {
+        let columns = Some(Box::new(Columns {
+            occupied: 0,
+            deadlines: [const { AtomicU64::new(NEVER) }; BLOCK],
+            ranks: [const { AtomicU64::new(NO_RANK) }; BLOCK],
+            weights: [0; BLOCK],
+            ends: self.idles.then(|| Box::new([NEVER; BLOCK])),
+        }));
+        let block = if let Some(block) = self.vacant.pop() {
+            self.columns[block as usize] = columns;
+            block
+        } else {
+            self.columns.push(columns);
+            self.items.push(Vec::new());
+            self.open_at.push(CLOSED);
+            u32::try_from(self.columns.len() - 1).expect("slots are 23 bits")
+        };
+        self.list_as_open(block);
+        block
+    }
+
+    fn list_as_open(&mut self, block: u32) {
+        self.open_at[block as usize] = u32::try_from(self.open.len()).expect("as many as blocks");
+        self.open.push(block);
+    }
+
+    /// Takes a block off the list of open ones.
+    fn close(&mut self, block: u32) {
+        let at = std::mem::replace(&mut self.open_at[block as usize], CLOSED);
+        self.open.swap_remove(at as usize);
+        if let Some(moved) = self.open.get(at as usize) {
+            self.open_at[*moved as usize] = at;
+        }
+    }
+}
+
+const OCCUPIED: &str = "the index holds occupied slots only";
+
+/// The block of a slot.
+pub(crate) fn block_of(slot: u32) -> u32 {
+    slot / 64
+}
+
+#[inline]
+fn split(slot: u32) -> (usize, usize) {
+    (block_of(slot) as usize, (slot % 64) as usize)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a place is below 64")]
+fn join(block: u32, place: usize) -> u32 {
+    block * 64 + place as u32
+}
+
+impl<K, V> std::fmt::Debug for Slab<K, V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Slab")
+            .field("len", &self.len)
+            .field("blocks", &(self.blocks() - self.vacant.len()))
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(rank: u64, deadline: u64) -> Record {
+        Record {
+            deadline,
+            end: deadline,
+            rank,
+            weight: 1,
+        }
+    }
+
+    #[test]
+    fn slots_are_reused_and_empty_blocks_give_their_memory_back() {
+        let mut slab = Slab::new(false);
+        let slots: Vec<u32> = (0..300)
+            .map(|n| slab.insert(n, n, record(n, NEVER)))
+            .collect();
+        assert_eq!((slab.len(), slab.blocks()), (300, 5));
+        for (n, slot) in (0..300).zip(&slots) {
+            assert_eq!(slab.item(*slot), &(n, n));
+        }
+        for slot in &slots {
+            slab.remove(*slot);
+        }
+        assert_eq!(slab.len(), 0);
+        assert_eq!(slab.columns.iter().flatten().count(), 1, "one in reserve");
+        for n in 0..300 {
+            slab.insert(n, n, record(n, NEVER));
+        }
+        assert_eq!(slab.blocks(), 5);
+    }
+
+    #[test]
+    fn a_block_knows_its_lowest_rank_and_soonest_deadline() {
+        let mut slab = Slab::new(true);
+        let a = slab.insert("a", (), record(7, 90));
+        let b = slab.insert("b", (), record(3, NEVER));
+        assert_eq!(slab.lowest_rank(0), Some((3, b)));
+        assert_eq!(slab.soonest_deadline(0), Some(90));
+        slab.remove(a);
+        assert_eq!(slab.soonest_deadline(0), None);
+        slab.remove(b);
+        assert_eq!(slab.lowest_rank(0), None);
+        assert_eq!(slab.lowest_rank(9), None);
+    }
+}

@@ -1,0 +1,38 @@
+//! Checks the invariants of a shard, for tests and fuzzing.
+
+use std::hash::{BuildHasher, Hash};
+
+use super::{Shard, block_of};
+use crate::expiry::NEVER;
+
+/// What a shard holds, counted entry by entry.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    pub(crate) entries: u64,
+    pub(crate) weight: u64,
+}
+
+impl<K: Hash + Eq, V> Shard<K, V> {
+    /// Panics if an invariant does not hold; otherwise the true totals.
+    pub(crate) fn validate(&self, hasher: &impl BuildHasher) -> Totals {
+        let mut totals = Totals::default();
+        for slot in (0..self.blocks()).flat_map(|block| self.slab.occupied(block)) {
+            let key = &self.slab.item(slot).0;
+            assert_eq!(self.find(hasher.hash_one(key), key), Some(slot), "index");
+            let record = self.slab.record(slot);
+            assert!(record.deadline <= record.end, "{record:?}");
+            let block = block_of(slot);
+            let bound = self.victims.get(block).expect("has a bound of ranks");
+            assert!(bound <= record.rank, "{bound} above {record:?}");
+            if record.deadline != NEVER {
+                let bound = self.deadlines.get(block).expect("has a bound of deadlines");
+                assert!(bound <= record.deadline, "{bound} above {record:?}");
+            }
+            totals.entries += 1;
+            totals.weight += u64::from(record.weight);
+        }
+        assert_eq!(self.index.len() as u64, totals.entries, "index");
+        assert_eq!(self.slab.len() as u64, totals.entries, "slab");
+        totals
+    }
+}

@@ -1,0 +1,298 @@
+//! Changing entries: the one path that every write takes.
+//!
+//! An operation looks at its entry under the shard's lock, takes room from the
+//! budget and stores. If there is no room it lets go of the lock, makes some
+//! elsewhere, and looks again; only one shard is ever locked at a time. An entry
+//! that is being replaced is pinned meanwhile, so that it is the last to make
+//! room for its own new value.
+
+use std::hash::{BuildHasher, Hash};
+use std::time::Duration;
+
+use larder_core::options::Ttl;
+use larder_core::stats::Counter;
+
+use crate::budget::Growth;
+use crate::cache::Inner;
+use crate::expiry::{self, NEVER};
+use crate::policy::PINNED;
+use crate::removal::{Departures, RemovalCause};
+use crate::shard::{Record, Shard};
+
+/// What to do with an entry, given its present value.
+///
+/// ```
+/// use larder_engine::{Cache, Change};
+///
+/// let cache = Cache::<&str, u32>::new(100);
+/// for _ in 0..3 {
+///     cache.compute("hits", |count| Change::Update(count.map_or(1, |count| count + 1)));
+/// }
+/// assert_eq!(cache.get(&"hits"), Some(3));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change<V> {
+    /// Leave it as it is.
+    Keep,
+    /// Remove it.
+    Remove,
+    /// Store this value with this lifetime.
+    Insert(V, Ttl),
+    /// Store this value; a present entry keeps its lifetime, a new one gets the default.
+    Update(V),
+}
+
+/// What became of a [`Change`].
+///
+/// ```
+/// use larder_engine::{Cache, Change, Computed};
+///
+/// let cache = Cache::<u8, u8>::new(100);
+/// assert_eq!(cache.compute(1, |_| Change::Update(7)), Computed::Stored);
+/// assert_eq!(cache.compute(1, |_| Change::Keep), Computed::Kept);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Computed {
+    /// Nothing was changed.
+    Kept,
+    /// The entry was removed.
+    Removed,
+    /// The value was stored, or had a lifetime of zero and was done with at once.
+    Stored,
+    /// The value weighs more than the cache may hold; an older one was removed.
+    Refused,
+}
+
+/// A write between its attempts.
+struct Writing<K, V> {
+    hash: u64,
+    /// Given away when the value is stored.
+    key: Option<K>,
+    /// The value that found no room, to be offered again.
+    unsaved: Option<V>,
+    /// The rank that the pinned entry had.
+    rank_before: Option<u64>,
+    gone: Departures<K, V>,
+}
+
+/// A present entry as a write finds it.
+#[derive(Clone, Copy)]
+struct Present {
+    slot: u32,
+    record: Record,
+}
+
+const KEY_IS_HERE: &str = "a write gives its key away once, when it is done";
+
+impl<K, V, S> Inner<K, V, S>
+where
+    K: Hash + Eq,
+    S: BuildHasher,
+{
+    /// Applies `plan` to the entry of `key`.
+    ///
+    /// The plan sees the present value and may run again if room had to be made;
+    /// then it also gets back the value that was not stored.
+    pub(crate) fn write(
+        &self,
+        key: K,
+        mut plan: impl FnMut(Option<&V>, Option<V>) -> Change<V>,
+    ) -> Computed {
+        let mut writing = Writing {
+            hash: self.hasher.hash_one(&key),
+            key: Some(key),
+            unsaved: None,
+            rank_before: None,
+            gone: Departures::new(),
+        };
+        loop {
+            let attempt = self.in_shard(self.shard_of(writing.hash), |shard| {
+                self.attempt(shard, &mut writing, &mut plan)
+            });
+            self.let_go(std::mem::take(&mut writing.gone));
+            match attempt {
+                Ok(computed) => {
+                    match computed {
+                        Computed::Stored => self.stats.add(Counter::Set, 1),
+                        Computed::Refused => self.stats.add(Counter::Rejected, 1),
+                        Computed::Kept | Computed::Removed => {}
+                    }
+                    return computed;
+                }
+                Err(growth) => self.make_room(growth),
+            }
+        }
+    }
+
+    /// Looks at the entry and does what the plan says, unless room is missing.
+    fn attempt(
+        &self,
+        shard: &mut Shard<K, V>,
+        writing: &mut Writing<K, V>,
+        plan: &mut impl FnMut(Option<&V>, Option<V>) -> Change<V>,
+    ) -> Result<Computed, Growth> {
+        let now = self.now_for(shard);
+        self.expire_some(shard, now, &mut writing.gone);
+        let present = self.present(shard, writing, now);
+        let value = present.map(|present| &shard.slab().item(present.slot).1);
+        let (value, ttl) = match plan(value, writing.unsaved.take()) {
+            Change::Keep => {
+                unpin(shard, present, writing);
+                return Ok(Computed::Kept);
+            }
+            Change::Remove => {
+                let removed = self.take_out(shard, present, writing, RemovalCause::Removed);
+                return Ok(if removed {
+                    Computed::Removed
+                } else {
+                    Computed::Kept
+                });
+            }
+            Change::Insert(_, ttl) if ttl.is_zero() => {
+                self.take_out(shard, present, writing, RemovalCause::Removed);
+                return Ok(Computed::Stored);
+            }
+            Change::Insert(value, ttl) => (value, Some(ttl)),
+            Change::Update(value) => (value, None),
+        };
+        let Some(weight) = self.weight_of(writing, &value) else {
+            self.take_out(shard, present, writing, RemovalCause::Replaced);
+            return Ok(Computed::Refused);
+        };
+        let old_weight = present.map_or(0, |present| present.record.weight);
+        let growth = Growth {
+            weight: u64::from(weight.saturating_sub(old_weight)),
+            entries: u64::from(present.is_none()),
+        };
+        if !self.budget.take(growth) {
+            pin(shard, present, writing);
+            writing.unsaved = Some(value);
+            return Err(growth);
+        }
+        self.budget
+            .shrink(u64::from(old_weight.saturating_sub(weight)));
+        let (deadline, end) = self.lifetime(ttl, present, now);
+        let record = Record {
+            deadline,
+            end,
+            rank: self.rank_for(present, deadline),
+            weight,
+        };
+        self.store(shard, present, writing, value, record);
+        Ok(Computed::Stored)
+    }
+
+    /// The entry of the key, after an expired one has been taken out.
+    fn present(
+        &self,
+        shard: &mut Shard<K, V>,
+        writing: &mut Writing<K, V>,
+        now: Duration,
+    ) -> Option<Present> {
+        let key = writing.key.as_ref().expect(KEY_IS_HERE);
+        let slot = shard.find(writing.hash, key)?;
+        let mut record = shard.slab().record(slot);
+        if record.deadline <= expiry::millis(now) {
+            let present = Some(Present { slot, record });
+            self.take_out(shard, present, writing, RemovalCause::Expired);
+            return None;
+        }
+        if record.rank == PINNED {
+            // Pinned by this write, or by another that will set a rank of its own.
+            record.rank = writing.rank_before.unwrap_or(0);
+        }
+        Some(Present { slot, record })
+    }
+
+    /// Removes the entry, if there is one, and remembers it for the listener.
+    fn take_out(
+        &self,
+        shard: &mut Shard<K, V>,
+        present: Option<Present>,
+        writing: &mut Writing<K, V>,
+        cause: RemovalCause,
+    ) -> bool {
+        let Some(Present { slot, .. }) = present else {
+            return false;
+        };
+        let (key, value) = self.take(shard, writing.hash, slot);
+        writing.gone.push(key, value, cause);
+        true
+    }
+
+    /// What the new value weighs, `None` if it cannot fit at all.
+    fn weight_of(&self, writing: &Writing<K, V>, value: &V) -> Option<u32> {
+        let key = writing.key.as_ref().expect(KEY_IS_HERE);
+        let weight = self.weigher.as_ref().map_or(1, |weigh| weigh(key, value));
+        u32::try_from(weight)
+            .ok()
+            .filter(|_| weight <= self.budget.weight.max())
+    }
+
+    /// Deadline and end of the new value.
+    fn lifetime(&self, ttl: Option<Ttl>, present: Option<Present>, now: Duration) -> (u64, u64) {
+        let end = match (ttl, present) {
+            (None, Some(present)) => present.record.end,
+            (ttl, _) => self.end_after(ttl.unwrap_or_default()),
+        };
+        (self.deadline_before(end, now), end)
+    }
+
+    fn rank_for(&self, present: Option<Present>, deadline: u64) -> u64 {
+        match present {
+            Some(present) => self.order.replaced(present.record.rank, deadline),
+            None => self.order.stored(deadline),
+        }
+    }
+
+    fn store(
+        &self,
+        shard: &mut Shard<K, V>,
+        present: Option<Present>,
+        writing: &mut Writing<K, V>,
+        value: V,
+        record: Record,
+    ) {
+        let key = writing.key.take().expect(KEY_IS_HERE);
+        if record.deadline != NEVER {
+            self.begin_watch();
+        }
+        if let Some(present) = present {
+            let old = shard.replace(present.slot, value, record);
+            writing.gone.push(key, old, RemovalCause::Replaced);
+            return;
+        }
+        if shard.is_full()
+            && let Some((_, victim)) = shard.victim()
+        {
+            self.evict(shard, victim, &mut writing.gone);
+        }
+        shard.insert(writing.hash, key, value, record, &self.hasher);
+        self.order.grown_to(self.budget.entries.used());
+    }
+}
+
+/// Makes an entry the last to go while room is made for its new value.
+fn pin<K: Hash + Eq, V>(
+    shard: &mut Shard<K, V>,
+    present: Option<Present>,
+    writing: &mut Writing<K, V>,
+) {
+    if let Some(Present { slot, mut record }) = present {
+        writing.rank_before = Some(record.rank);
+        record.rank = PINNED;
+        shard.set_record(slot, record);
+    }
+}
+
+/// Gives a pinned entry its rank back.
+fn unpin<K: Hash + Eq, V>(
+    shard: &mut Shard<K, V>,
+    present: Option<Present>,
+    writing: &Writing<K, V>,
+) {
+    if let (Some(Present { slot, record }), Some(_)) = (present, writing.rank_before) {
+        shard.set_record(slot, record);
+    }
+}
