@@ -135,14 +135,16 @@ where
     where
         V: Clone,
     {
-        let found = self.inner.read(key, true, V::clone);
-        let counter = if found.is_some() {
-            Counter::Hit
-        } else {
-            Counter::Miss
-        };
-        self.inner.stats.add(counter, 1);
-        found
+        self.count(self.inner.read(key, true, |value, _| value.clone()))
+    }
+
+    /// The value of a key and how much longer it lives, which counts as a use.
+    pub fn get_with_ttl<Q: Hash + Equivalent<K> + ?Sized>(&self, key: &Q) -> Option<(V, TtlState)>
+    where
+        V: Clone,
+    {
+        let pick = |value: &V, deadline| (value.clone(), self.inner.remaining(deadline));
+        self.count(self.inner.read(key, true, pick))
     }
 
     /// The value of a key; the policy and the statistics do not notice.
@@ -150,12 +152,12 @@ where
     where
         V: Clone,
     {
-        self.inner.read(key, false, V::clone)
+        self.inner.read(key, false, |value, _| value.clone())
     }
 
     /// Whether a key is there; the policy and the statistics do not notice.
     pub fn contains_key<Q: Hash + Equivalent<K> + ?Sized>(&self, key: &Q) -> bool {
-        self.inner.read(key, false, |_| ()).is_some()
+        self.inner.read(key, false, |_, _| ()).is_some()
     }
 
     /// Stores a value with the default lifetime; `false` if it can never fit.
@@ -203,7 +205,8 @@ where
 
     /// How much longer a key lives if it is not used; `None` if it is not there.
     pub fn ttl<Q: Hash + Equivalent<K> + ?Sized>(&self, key: &Q) -> Option<TtlState> {
-        self.inner.remaining(key)
+        let deadline = self.inner.read(key, false, |_, deadline| deadline)?;
+        Some(self.inner.remaining(deadline))
     }
 
     /// Removes all entries and tells how many were live.
@@ -286,6 +289,17 @@ where
         picked
     }
 
+    /// The keys in the order in which they would go, the next victim first; at
+    /// most `limit` of them.
+    ///
+    /// Looks at all entries: for finding out why something was evicted.
+    pub fn eviction_order(&self, limit: usize) -> Vec<K>
+    where
+        K: Clone,
+    {
+        self.inner.eviction_order(limit)
+    }
+
     /// What the cache has done, and how full it is.
     ///
     /// Sizes are weights: bytes, if the weigher counts bytes.
@@ -296,6 +310,17 @@ where
         stats.current_size_bytes = weight;
         stats.max_size_bytes = self.max_weight();
         stats
+    }
+
+    #[inline]
+    fn count<T>(&self, found: Option<T>) -> Option<T> {
+        let counter = if found.is_some() {
+            Counter::Hit
+        } else {
+            Counter::Miss
+        };
+        self.inner.stats.add(counter, 1);
+        found
     }
 
     /// Checks every invariant; panics if one does not hold.

@@ -24,16 +24,22 @@ where
         (hash >> 40) as usize & (self.shards.len() - 1)
     }
 
-    /// What `pick` makes of a live entry; `as_use` says whether the policy notices.
+    /// What `pick` makes of a live entry's value and deadline; `as_use` says
+    /// whether the policy notices.
     #[inline]
-    pub(crate) fn read<Q, T>(&self, key: &Q, as_use: bool, pick: impl FnOnce(&V) -> T) -> Option<T>
+    pub(crate) fn read<Q, T>(
+        &self,
+        key: &Q,
+        as_use: bool,
+        pick: impl FnOnce(&V, u64) -> T,
+    ) -> Option<T>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let hash = self.hasher.hash_one(key);
         let shard = self.shards[self.shard_of(hash)].read();
         let slot = shard.find(hash, key)?;
-        let deadline = shard.slab().deadline(slot).load(Relaxed);
+        let mut deadline = shard.slab().deadline(slot).load(Relaxed);
         if deadline != NEVER {
             let now = self.clock.elapsed();
             if deadline <= expiry::millis(now) {
@@ -42,15 +48,15 @@ where
                 return None;
             }
             if as_use && self.time_to_idle.is_some() {
-                let later = self.deadline_before(shard.slab().end(slot), now);
-                shard.slab().deadline(slot).store(later, Relaxed);
-                self.order.postponed(shard.slab().rank(slot), later);
+                deadline = self.deadline_before(shard.slab().end(slot), now);
+                shard.slab().deadline(slot).store(deadline, Relaxed);
+                self.order.postponed(shard.slab().rank(slot), deadline);
             }
         }
         if as_use {
             self.order.hit(shard.slab().rank(slot));
         }
-        Some(pick(&shard.slab().item(slot).1))
+        Some(pick(&shard.slab().item(slot).1, deadline))
     }
 
     /// Removes a key that was seen to be expired, if it still is.
@@ -132,26 +138,13 @@ where
         done
     }
 
-    /// How much longer a live entry lives.
-    pub(crate) fn remaining<Q>(&self, key: &Q) -> Option<TtlState>
-    where
-        Q: Hash + Equivalent<K> + ?Sized,
-    {
-        let hash = self.hasher.hash_one(key);
-        let shard = self.shards[self.shard_of(hash)].read();
-        let slot = shard.find(hash, key)?;
-        let deadline = shard.slab().deadline(slot).load(Relaxed);
+    /// How much longer an entry with this deadline lives.
+    pub(crate) fn remaining(&self, deadline: u64) -> TtlState {
         if deadline == NEVER {
-            return Some(TtlState::Never);
+            return TtlState::Never;
         }
-        let now = self.clock.elapsed();
-        if deadline <= expiry::millis(now) {
-            drop(shard);
-            self.remove_expired(hash, key);
-            return None;
-        }
-        let left = Duration::from_millis(deadline).saturating_sub(now);
-        Some(TtlState::Remaining(left))
+        let left = Duration::from_millis(deadline).saturating_sub(self.clock.elapsed());
+        TtlState::Remaining(left)
     }
 
     /// Takes an entry out and gives its room back.

@@ -50,7 +50,7 @@ where
         let shard = shard.read();
         if cursor.block < shard.blocks() {
             let now = expiry::millis(self.now_for(&shard));
-            show(&mut shard.live(cursor.block, now));
+            show(&mut shard.live(cursor.block, now).map(|(_, item)| item));
             cursor.block += 1;
         } else {
             *cursor = Cursor {
@@ -59,6 +59,25 @@ where
             };
         }
         true
+    }
+
+    /// The keys by rank, lowest first, at most `limit` of them.
+    pub(crate) fn eviction_order(&self, limit: usize) -> Vec<K>
+    where
+        K: Clone,
+    {
+        let mut ranked = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.read();
+            let now = expiry::millis(self.now_for(&shard));
+            for block in 0..shard.blocks() {
+                let live = shard.live(block, now);
+                ranked.extend(live.map(|(rank, item)| (rank, item.0.clone())));
+            }
+        }
+        ranked.sort_unstable_by_key(|(rank, _)| *rank);
+        ranked.truncate(limit);
+        ranked.into_iter().map(|(_, key)| key).collect()
     }
 
     /// Checks the invariants of every shard, and that the totals add up.
@@ -126,7 +145,7 @@ where
         while self.block.is_empty() {
             let block = &mut self.block;
             let more = self.cache.next_block(&mut self.cursor, &mut |entries| {
-                block.extend(entries.cloned())
+                block.extend(entries.cloned());
             });
             if !more {
                 return None;

@@ -36,7 +36,7 @@ pub enum Change<V> {
     Keep,
     /// Remove it.
     Remove,
-    /// Store this value with this lifetime.
+    /// Store this value with this lifetime; with none at all, remove the entry.
     Insert(V, Ttl),
     /// Store this value; a present entry keeps its lifetime, a new one gets the default.
     Update(V),
@@ -58,7 +58,7 @@ pub enum Computed {
     Kept,
     /// The entry was removed.
     Removed,
-    /// The value was stored, or had a lifetime of zero and was done with at once.
+    /// The value was stored.
     Stored,
     /// The value weighs more than the cache may hold; an older one was removed.
     Refused,
@@ -116,7 +116,8 @@ where
                     match computed {
                         Computed::Stored => self.stats.add(Counter::Set, 1),
                         Computed::Refused => self.stats.add(Counter::Rejected, 1),
-                        Computed::Kept | Computed::Removed => {}
+                        Computed::Removed => self.stats.add(Counter::Delete, 1),
+                        Computed::Kept => {}
                     }
                     return computed;
                 }
@@ -141,7 +142,9 @@ where
                 unpin(shard, present, writing);
                 return Ok(Computed::Kept);
             }
-            Change::Remove => {
+            Change::Insert(value, ttl) if !ttl.is_zero() => (value, Some(ttl)),
+            Change::Update(value) => (value, None),
+            Change::Remove | Change::Insert(..) => {
                 let removed = self.take_out(shard, present, writing, RemovalCause::Removed);
                 return Ok(if removed {
                     Computed::Removed
@@ -149,12 +152,6 @@ where
                     Computed::Kept
                 });
             }
-            Change::Insert(_, ttl) if ttl.is_zero() => {
-                self.take_out(shard, present, writing, RemovalCause::Removed);
-                return Ok(Computed::Stored);
-            }
-            Change::Insert(value, ttl) => (value, Some(ttl)),
-            Change::Update(value) => (value, None),
         };
         let Some(weight) = self.weight_of(writing, &value) else {
             self.take_out(shard, present, writing, RemovalCause::Replaced);

@@ -260,7 +260,7 @@ fn on_the_system_clock_expired_entries_go_by_themselves() {
     let sender = Mutex::new(sender);
     let cache = Cache::builder()
         .max_entries(10)
-        .on_removal(move |key: &u32, _: &(), cause| {
+        .on_removal(move |key: &u32, (): &(), cause| {
             sender.lock().unwrap().send((*key, cause)).unwrap();
         })
         .build()

@@ -160,12 +160,12 @@ impl<K: Hash + Eq, V> Shard<K, V> {
         self.shrink(hasher);
     }
 
-    /// The live entries of one block at `now`.
-    pub(crate) fn live(&self, block: u32, now: u64) -> impl Iterator<Item = &(K, V)> {
+    /// The live entries of one block at `now`, with their ranks.
+    pub(crate) fn live(&self, block: u32, now: u64) -> impl Iterator<Item = (u64, &(K, V))> {
         self.slab
             .occupied(block)
             .filter(move |slot| self.slab.deadline(*slot).load(Relaxed) > now)
-            .map(|slot| self.slab.item(slot))
+            .map(|slot| (self.slab.rank(slot).load(Relaxed), self.slab.item(slot)))
     }
 
     /// How many blocks there are to look through.

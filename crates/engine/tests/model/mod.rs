@@ -145,8 +145,7 @@ impl Checked {
         let fits = self.rules.max_weight.is_none_or(|max| weigh(value) <= max);
         assert_eq!(stored, fits || ttl == Some(0), "insert {key}");
         if ttl == Some(0) {
-            self.counts.sets += 1;
-            self.entries.remove(&key);
+            self.counts.deletes += u64::from(self.entries.remove(&key).is_some());
             return self.follow(None, 0);
         }
         if !stored {
