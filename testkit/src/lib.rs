@@ -1,1 +1,27 @@
-//! stub
+//! The behaviour suite that every Larder backend passes.
+//!
+//! A case of the [`suite`] is a function that takes a [`Subject`], a backend on a
+//! clock that tests move, and panics if a promise of
+//! [`CacheBackend`](larder_core::CacheBackend) is broken. Authors of backends run
+//! all cases with one line, [`conformance!`]; [`SixMethods`] is a complete small
+//! backend to start from.
+//!
+//! ```
+//! use larder_testkit::{CASES, SixMethods, Subject};
+//!
+//! for case in CASES {
+//!     case.run(&Subject::new(SixMethods::with_clock));
+//! }
+//! ```
+
+mod conformance;
+mod model;
+mod six_methods;
+mod subject;
+pub mod suite;
+
+pub use larder_core::{ManualClock, SharedBackend};
+pub use model::Model;
+pub use six_methods::SixMethods;
+pub use subject::Subject;
+pub use suite::{CASES, Case};

@@ -82,7 +82,7 @@ fn operate(cache: &Cache<u64, u64>, ledger: &Ledger, random: u64) {
     match (random >> 10) % 10 {
         0..4 => {
             // Up to 60 % of the limit at once.
-            let weight = if (random >> 14) % 64 == 0 {
+            let weight = if (random >> 14).is_multiple_of(64) {
                 3_000
             } else {
                 random >> 20 & 31

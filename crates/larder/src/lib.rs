@@ -1,1 +1,39 @@
-//! stub
+//! A cache that an application embeds: one set of verbs with one meaning.
+//!
+//! - [`Cache`] is typed and in process: a map with limits, lifetimes and a policy.
+//! - [`InMemoryBackend`] keeps bytes under string keys, in process too.
+//! - [`CacheBackend`] is the contract behind which backends can be swapped, and
+//!   [`SharedBackend`] the handle to any of them.
+//!
+//! ```
+//! use larder::{InMemoryBackend, SetOptions};
+//! use std::time::Duration;
+//!
+//! let cache = InMemoryBackend::default();
+//! cache.set("api:users:123", r#"{"name": "Alice"}"#, Duration::from_secs(300))?;
+//! if let Some(user) = cache.get("api:users:123")? {
+//!     assert_eq!(&user[..], br#"{"name": "Alice"}"#);
+//! }
+//! println!("{}", cache.stats());
+//! # Ok::<(), larder::Error>(())
+//! ```
+//!
+//! | feature | what it gives |
+//! |---|---|
+//! | `regex` | `Pattern::regex` |
+//! | `testkit` | the behaviour suite for authors of backends, `conformance!` |
+
+pub use larder_core::{
+    BatchReport, Blocking, Bytes, CacheBackend, CacheEntry, CacheStats, Capabilities, Capability,
+    Clock, Codec, Condition, ConfigError, Counter, Error, ErrorKind, JsonCodec, Layer,
+    MAX_KEY_BYTES, ManualClock, Metadata, Operation, Pattern, Result, Retry, ScanPage, SetOptions,
+    SharedBackend, StatsRecorder, SystemClock, TagMatch, Ttl, TtlState, check_key,
+};
+pub use larder_engine as engine;
+pub use larder_engine::{Cache, Policy};
+pub use larder_memory::{InMemoryBackend, InMemoryBuilder};
+
+#[cfg(feature = "testkit")]
+pub use larder_testkit as testkit;
+#[cfg(feature = "testkit")]
+pub use larder_testkit::conformance;

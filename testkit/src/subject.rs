@@ -1,0 +1,72 @@
+//! What a case works on.
+
+use std::fmt;
+use std::time::Duration;
+
+use larder_core::{Blocking, CacheBackend, Capability, ManualClock, SharedBackend};
+
+/// A fresh, empty backend on a clock that the test moves.
+///
+/// ```
+/// use larder_core::SetOptions;
+/// use larder_testkit::{SixMethods, Subject};
+///
+/// let subject = Subject::new(SixMethods::with_clock);
+/// subject.cache.set("key", "value", SetOptions::new())?;
+/// assert!(subject.cache.exists("key")?);
+/// # Ok::<(), larder_core::Error>(())
+/// ```
+pub struct Subject {
+    /// The backend, for callers that cannot await.
+    pub cache: Blocking,
+    clock: ManualClock,
+    check: Box<dyn Fn()>,
+}
+
+impl Subject {
+    /// A subject around the backend that `make` makes of a clock.
+    pub fn new<B: CacheBackend>(make: impl FnOnce(ManualClock) -> B) -> Self {
+        let clock = ManualClock::new();
+        let backend = SharedBackend::new(make(clock.clone()));
+        Self {
+            cache: backend.blocking(),
+            clock,
+            check: Box::new(|| {}),
+        }
+    }
+
+    /// The same subject with a check of the backend's invariants.
+    #[must_use]
+    pub fn with_check(mut self, check: impl Fn() + 'static) -> Self {
+        self.check = Box::new(check);
+        self
+    }
+
+    /// Lets time pass.
+    pub fn pass(&self, time: Duration) {
+        self.clock.advance(time);
+    }
+
+    /// The clock of the backend.
+    pub fn clock(&self) -> &ManualClock {
+        &self.clock
+    }
+
+    /// Whether the backend promises something.
+    pub fn has(&self, capability: Capability) -> bool {
+        self.cache.capabilities().has(capability)
+    }
+
+    /// Panics if an invariant of the backend does not hold.
+    pub fn check(&self) {
+        (self.check)();
+    }
+}
+
+impl fmt::Debug for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subject")
+            .field("cache", &self.cache)
+            .finish_non_exhaustive()
+    }
+}
