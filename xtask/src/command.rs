@@ -53,7 +53,10 @@ pub(crate) fn cargo(
         }
     };
     let output = child.stdout.take().expect("it was asked to be piped");
-    for line in BufReader::new(output).lines().map_while(Result::ok) {
+    // Split as bytes: a line that is no UTF-8 must not end the reading, because
+    // the child would then die of a closed pipe.
+    for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
+        let line = String::from_utf8_lossy(&line);
         println!("{line}");
         tally.add(Tally::of_line(&line).unwrap_or_default());
     }

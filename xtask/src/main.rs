@@ -11,6 +11,7 @@
 )]
 
 mod command;
+mod features;
 mod requirements;
 mod steps;
 mod summary;

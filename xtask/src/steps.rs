@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::command::{Tally, answers, cargo};
+use crate::features;
 use crate::summary::{Outcome, Summary};
 use crate::tidy;
 use crate::workspace::Workspace;
@@ -38,7 +39,7 @@ const STEPS: [Step; 9] = [
     Step {
         name: "format",
         what: "rustfmt has nothing to change",
-        run: |workspace| cargo(&workspace.root, &["fmt", "--all", "--check"], &[]),
+        run: format,
     },
     Step {
         name: "clippy",
@@ -71,7 +72,7 @@ const STEPS: [Step; 9] = [
     Step {
         name: "features",
         what: "every library builds with no feature and with each one alone",
-        run: features,
+        run: every_feature,
     },
     Step {
         name: "licences",
@@ -156,7 +157,26 @@ fn stopwatch() -> Instant {
     Instant::now()
 }
 
+fn format(workspace: &Workspace) -> (bool, Tally) {
+    if !has_component("fmt", "rustfmt") {
+        return (false, Tally::default());
+    }
+    cargo(&workspace.root, &["fmt", "--all", "--check"], &[])
+}
+
+/// Whether a part of the toolchain is there; if not, says how to get it.
+fn has_component(command: &str, component: &str) -> bool {
+    let is_there = answers("cargo", &[command, "--version"]);
+    if !is_there {
+        println!("{component} is missing; get it with: rustup component add {component}");
+    }
+    is_there
+}
+
 fn clippy(workspace: &Workspace) -> (bool, Tally) {
+    if !has_component("clippy", "clippy") {
+        return (false, Tally::default());
+    }
     let all = [
         "clippy",
         "--workspace",
@@ -205,7 +225,7 @@ fn docs(workspace: &Workspace) -> (bool, Tally) {
     )
 }
 
-fn features(workspace: &Workspace) -> (bool, Tally) {
+fn every_feature(workspace: &Workspace) -> (bool, Tally) {
     let mut passed = true;
     for package in workspace
         .packages
@@ -220,7 +240,7 @@ fn features(workspace: &Workspace) -> (bool, Tally) {
             "--no-default-features",
         ];
         passed &= cargo(&workspace.root, &bare, &[]).0;
-        for feature in &package.features {
+        for feature in features::distinct(&package.features) {
             let alone = [&bare[..], &["--features", feature]].concat();
             passed &= cargo(&workspace.root, &alone, &[]).0;
         }

@@ -1,5 +1,6 @@
 //! The workspace: its packages as cargo sees them, its files as git does.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -17,7 +18,8 @@ pub(crate) struct Workspace {
 pub(crate) struct Package {
     pub(crate) name: String,
     pub(crate) manifest: PathBuf,
-    pub(crate) features: Vec<String>,
+    /// Each feature with what it turns on.
+    pub(crate) features: BTreeMap<String, Vec<String>>,
     pub(crate) examples: Vec<String>,
     pub(crate) is_library: bool,
     pub(crate) dependencies: Vec<Dependency>,
@@ -87,14 +89,21 @@ fn package(package: &Value) -> Package {
         manifest: PathBuf::from(text(&package["manifest_path"])),
         features: package["features"]
             .as_object()
-            .map(|features| features.keys().cloned().collect())
+            .map(|features| {
+                let row = |(name, on): (&String, &Value)| {
+                    (name.clone(), list(on).iter().map(text).collect())
+                };
+                features.iter().map(row).collect()
+            })
             .unwrap_or_default(),
         examples: targets
             .iter()
             .filter(|target| has_kind(target, "example"))
             .map(|target| text(&target["name"]))
             .collect(),
-        is_library: targets.iter().any(|target| has_kind(target, "lib")),
+        is_library: targets
+            .iter()
+            .any(|target| has_kind(target, "lib") || has_kind(target, "proc-macro")),
         dependencies: list(&package["dependencies"])
             .iter()
             .map(|dependency| Dependency {

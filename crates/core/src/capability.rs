@@ -90,7 +90,7 @@ impl fmt::Display for Capability {
 /// The promises of one backend, and its limits.
 ///
 /// The default promises nothing, takes keys up to
-/// [`MAX_KEY_BYTES`](crate::MAX_KEY_BYTES) and values of any size.
+/// [`MAX_KEY_BYTES`] and values of any size.
 ///
 /// ```
 /// use larder_core::{Capabilities, Capability};

@@ -143,7 +143,7 @@ mod tests {
         Package {
             name: name.to_owned(),
             manifest: "Cargo.toml".into(),
-            features: Vec::new(),
+            features: std::collections::BTreeMap::new(),
             examples: Vec::new(),
             is_library: true,
             dependencies: vec![Dependency {

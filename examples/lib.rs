@@ -1,0 +1,1 @@
+//! Small programs that show Larder at work; see the folder `examples`.
