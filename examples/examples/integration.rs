@@ -16,7 +16,7 @@ struct UserService {
 }
 
 impl UserService {
-    fn new(backend: SharedBackend) -> Self {
+    fn new(backend: &SharedBackend) -> Self {
         Self {
             cache: backend.blocking(),
             queries: Cell::new(0),
@@ -60,7 +60,7 @@ fn main() -> Result<()> {
         ),
     ];
     for backend in backends {
-        let service = UserService::new(backend);
+        let service = UserService::new(&backend);
         for round in 0..10 {
             for id in 0..20 {
                 assert_eq!(service.user(id)?, format!("User {id}"), "round {round}");

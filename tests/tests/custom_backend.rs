@@ -3,5 +3,5 @@
 // covers: C14, C16
 larder::conformance!(larder::testkit::SixMethods);
 
-// covers: C13
+// covers: C13, D-9
 larder::conformance!(memory, larder::InMemoryBackend::with_clock);

@@ -18,6 +18,15 @@
 //! # Ok::<(), larder::Error>(())
 //! ```
 //!
+//! Types tell right from wrong before anything runs: a lifetime is a `Duration`
+//! or a [`Ttl`], not a number whose unit one has to know.
+//!
+// covers: AA10
+//! ```compile_fail,E0277
+//! # let cache = larder::InMemoryBackend::default();
+//! cache.set("key", "value", 300);
+//! ```
+//!
 //! | feature | what it gives |
 //! |---|---|
 //! | `regex` | `Pattern::regex` |

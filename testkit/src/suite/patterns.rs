@@ -106,7 +106,7 @@ pub fn scan_pages_through_all_keys_once(subject: &Subject) {
 }
 
 /// What matches goes and is counted, the rest stays.
-// covers: G7
+// covers: G7, G10
 pub fn delete_pattern_removes_what_matches(subject: &Subject) {
     if !subject.has(Capability::Keys) {
         return;
@@ -123,6 +123,9 @@ pub fn delete_pattern_removes_what_matches(subject: &Subject) {
     let left = subject.cache.keys(None).expect(OK);
     assert_eq!(left.len(), keys.len() - 2);
     assert!(!left.iter().any(|key| key.starts_with("user:123:")));
+    // A prefix by itself clears an application.
+    subject.cache.delete_pattern(&glob("user:*")).expect(OK);
+    assert_eq!(subject.cache.keys(None).expect(OK).len(), 2);
 }
 
 /// Listed names are the names that `get` and `delete_many` take.

@@ -91,6 +91,30 @@ pub(super) fn between_crates(packages: &[Package]) -> Vec<Finding> {
     findings
 }
 
+/// What the shared words may pull in: everybody who uses Larder gets it.
+const CORE_MAY_PULL_IN: [&str; 5] = ["bytes", "parking_lot", "regex", "serde", "serde_json"];
+
+/// The crate that everything else stands on stays light.
+pub(super) fn core_stays_light(packages: &[Package]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for core in packages
+        .iter()
+        .filter(|package| package.name == "larder-core")
+    {
+        for dependency in &core.dependencies {
+            let is_light = CORE_MAY_PULL_IN.contains(&dependency.name.as_str());
+            if !is_light && !dependency.only_in_tests {
+                findings.push(Finding {
+                    path: core.manifest.clone(),
+                    line: 1,
+                    what: format!("larder-core pulls in {}; do without it", dependency.name),
+                });
+            }
+        }
+    }
+    findings
+}
+
 /// Every member takes the lints of the workspace.
 pub(super) fn shared_lints(packages: &[Package]) -> Vec<Finding> {
     let lacks = |package: &&Package| {
@@ -166,6 +190,16 @@ mod tests {
         assert_eq!(findings(package("larder-engine", "larder-core", false)), 0);
         assert_eq!(findings(package("larder-redis", "larder-testkit", true)), 0);
         assert_eq!(findings(package("larder-core", "serde", false)), 0);
+    }
+
+    // covers: D-14, D50
+    #[test]
+    fn a_heavy_dependency_of_core_is_found() {
+        let findings = |p| core_stays_light(&[p]).len();
+        assert_eq!(findings(package("larder-core", "tokio", false)), 1);
+        assert_eq!(findings(package("larder-core", "tokio", true)), 0);
+        assert_eq!(findings(package("larder-core", "bytes", false)), 0);
+        assert_eq!(findings(package("larder-redis", "tokio", false)), 0);
     }
 
     #[test]

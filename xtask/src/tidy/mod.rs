@@ -99,6 +99,7 @@ pub(crate) fn report(workspace: &Workspace) -> bool {
     };
     let mut findings: Vec<Finding> = RULES.iter().flat_map(|rule| rule(&files)).collect();
     findings.extend(imports::between_crates(&workspace.packages));
+    findings.extend(imports::core_stays_light(&workspace.packages));
     findings.extend(imports::shared_lints(&workspace.packages));
     for finding in &findings {
         println!("{finding}");
@@ -124,6 +125,23 @@ pub(crate) fn sources(workspace: &Workspace) -> Result<Vec<Source>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // covers: AA6, AA9
+    #[test]
+    fn the_documents_for_readers_and_the_licence_are_there() {
+        let files = sources(&Workspace::load().unwrap()).unwrap();
+        for (name, words) in [
+            ("README.md", "cargo xtask test"),
+            ("ARCHITECTURE.md", "## Invariants"),
+            ("DECISIONS.md", "## 1."),
+            ("CONTRIBUTING.md", "## Adding a backend"),
+            ("CHANGELOG.md", "## Unreleased"),
+            ("LICENSE", "MIT License"),
+        ] {
+            let file = files.iter().find(|file| file.path == Path::new(name));
+            assert!(file.is_some_and(|file| file.text.contains(words)), "{name}");
+        }
+    }
 
     #[test]
     fn the_workspace_is_tidy() {
