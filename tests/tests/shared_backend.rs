@@ -18,9 +18,9 @@ struct Recording {
 }
 
 impl Recording {
-    fn single<T>(&self, answer: T) -> Result<T> {
+    fn single<T>(&self, answer: T) -> T {
         self.singles.fetch_add(1, Relaxed);
-        Ok(answer)
+        answer
     }
 }
 
@@ -28,24 +28,24 @@ impl CacheBackend for Recording {
     async fn get(&self, key: &str) -> Result<Option<Bytes>> {
         match key {
             "slow" => Err(Error::new(ErrorKind::Timeout, "no answer in 5 s")),
-            _ => self.single(None),
+            _ => Ok(self.single(None)),
         }
     }
 
     async fn set(&self, _: &str, _: Bytes, _: SetOptions) -> Result<bool> {
-        self.single(true)
+        Ok(self.single(true))
     }
 
     async fn delete(&self, _: &str) -> Result<bool> {
-        self.single(true)
+        Ok(self.single(true))
     }
 
     async fn exists(&self, _: &str) -> Result<bool> {
-        self.single(false)
+        Ok(self.single(false))
     }
 
     async fn clear(&self) -> Result<u64> {
-        self.single(0)
+        Ok(self.single(0))
     }
 
     async fn stats(&self) -> Result<CacheStats> {
