@@ -17,6 +17,7 @@ pub(crate) struct Workspace {
 #[derive(Debug, Clone)]
 pub(crate) struct Package {
     pub(crate) name: String,
+    /// Relative to the root.
     pub(crate) manifest: PathBuf,
     /// Each feature with what it turns on.
     pub(crate) features: BTreeMap<String, Vec<String>>,
@@ -49,7 +50,10 @@ impl Workspace {
         }
         let metadata: Value = serde_json::from_slice(&output.stdout)
             .map_err(|error| format!("cannot read the answer of cargo metadata: {error}"))?;
-        let packages = list(&metadata["packages"]).iter().map(package).collect();
+        let packages = list(&metadata["packages"])
+            .iter()
+            .map(|value| package(value, &root))
+            .collect();
         Ok(Self { root, packages })
     }
 
@@ -81,12 +85,15 @@ impl Workspace {
     }
 }
 
-fn package(package: &Value) -> Package {
+fn package(package: &Value, root: &Path) -> Package {
+    let manifest = PathBuf::from(text(&package["manifest_path"]));
     let targets = list(&package["targets"]);
     let has_kind = |target: &Value, kind: &str| list(&target["kind"]).iter().any(|k| k == kind);
     Package {
         name: text(&package["name"]),
-        manifest: PathBuf::from(text(&package["manifest_path"])),
+        manifest: manifest
+            .strip_prefix(root)
+            .map_or(manifest.clone(), Path::to_owned),
         features: package["features"]
             .as_object()
             .map(|features| {

@@ -116,10 +116,10 @@ pub(super) fn core_stays_light(packages: &[Package]) -> Vec<Finding> {
 }
 
 /// Every member takes the lints of the workspace.
-pub(super) fn shared_lints(packages: &[Package]) -> Vec<Finding> {
+pub(super) fn shared_lints(packages: &[Package], files: &[Source]) -> Vec<Finding> {
     let lacks = |package: &&Package| {
-        let manifest = std::fs::read_to_string(&package.manifest).unwrap_or_default();
-        !manifest.contains("[lints]\nworkspace = true")
+        let manifest = files.iter().find(|file| file.path == package.manifest);
+        !manifest.is_some_and(|file| file.text.contains("[lints]\nworkspace = true"))
     };
     let finding = |package: &Package| Finding {
         path: package.manifest.clone(),
@@ -224,8 +224,14 @@ mod tests {
 
     #[test]
     fn a_member_without_the_shared_lints_is_found() {
-        let mut member = package("larder-core", "serde", false);
-        member.manifest = "no/such/Cargo.toml".into();
-        assert_eq!(shared_lints(&[member]).len(), 1);
+        let findings = |text: &str| {
+            let manifest = Source {
+                path: "Cargo.toml".into(),
+                text: text.to_owned(),
+            };
+            shared_lints(&[package("larder-core", "serde", false)], &[manifest]).len()
+        };
+        assert_eq!(findings("[package]\n"), 1);
+        assert_eq!(findings("[package]\n\n[lints]\nworkspace = true\n"), 0);
     }
 }

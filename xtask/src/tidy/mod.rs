@@ -100,7 +100,7 @@ pub(crate) fn report(workspace: &Workspace) -> bool {
     let mut findings: Vec<Finding> = RULES.iter().flat_map(|rule| rule(&files)).collect();
     findings.extend(imports::between_crates(&workspace.packages));
     findings.extend(imports::core_stays_light(&workspace.packages));
-    findings.extend(imports::shared_lints(&workspace.packages));
+    findings.extend(imports::shared_lints(&workspace.packages, &files));
     for finding in &findings {
         println!("{finding}");
     }
