@@ -21,27 +21,34 @@ const CELLS: usize = 15;
 /// Index grows above this share of used cells, in eighths.
 const MAX_LOAD_EIGHTHS: usize = 7;
 
+/// A cache line: the cells, and in the last word how many keys of this home are
+/// in their alternate bucket. That count is too small to look like a tag, so all
+/// words can be compared alike.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(align(64))]
-struct Bucket {
-    cells: [u32; CELLS],
-    /// How many keys of this home are in their alternate bucket.
-    away: u32,
-}
+struct Bucket([u32; CELLS + 1]);
 
 impl Bucket {
     /// A bit for each cell with this tag. Free cells have no tag.
     #[inline]
     fn with_tag(&self, tag: u32) -> u32 {
         let mut found = 0;
-        for (position, cell) in self.cells.iter().enumerate() {
-            found |= u32::from(cell & TAG == tag) << position;
+        for (position, word) in self.0.iter().enumerate() {
+            found |= u32::from(word & TAG == tag) << position;
         }
         found
     }
 
+    fn cells(&self) -> &[u32] {
+        &self.0[..CELLS]
+    }
+
     fn free(&self) -> Option<usize> {
-        self.cells.iter().position(|cell| *cell == 0)
+        self.cells().iter().position(|cell| *cell == 0)
+    }
+
+    fn away(&mut self) -> &mut u32 {
+        &mut self.0[CELLS]
     }
 }
 
@@ -75,13 +82,13 @@ impl Index {
         let home = self.home(hash);
         let bucket = &self.buckets[home.bucket];
         if let Some(cell) = pick(bucket, home.tag, &mut is_it) {
-            return Some(slot_of(bucket.cells[cell]));
+            return Some(slot_of(bucket.0[cell]));
         }
-        if bucket.away == 0 {
+        if bucket.0[CELLS] == 0 {
             return None;
         }
         let bucket = &self.buckets[self.alternate(home.bucket, home.tag)];
-        pick(bucket, home.tag, is_it).map(|cell| slot_of(bucket.cells[cell]))
+        pick(bucket, home.tag, is_it).map(|cell| slot_of(bucket.0[cell]))
     }
 
     /// Adds a slot that is not in it; `hash_of` tells the hash of any slot in it.
@@ -120,10 +127,10 @@ impl Index {
 
     /// Empties one cell and returns what was in it.
     fn take(&mut self, bucket: usize, cell: usize) -> u32 {
-        let taken = std::mem::take(&mut self.buckets[bucket].cells[cell]);
+        let taken = std::mem::take(&mut self.buckets[bucket].0[cell]);
         if taken & AWAY != 0 {
             let home = self.alternate(bucket, taken & TAG);
-            self.buckets[home].away -= 1;
+            *self.buckets[home].away() -= 1;
         }
         taken
     }
@@ -137,7 +144,7 @@ impl Index {
         }
         let alternate = self.alternate(home.bucket, home.tag);
         if self.put(alternate, cell | AWAY) {
-            self.buckets[home.bucket].away += 1;
+            *self.buckets[home.bucket].away() += 1;
             return true;
         }
         (0..CELLS).any(|other| self.move_over(home.bucket, other)) && self.put(home.bucket, cell)
@@ -148,20 +155,20 @@ impl Index {
         let Some(free) = bucket.free() else {
             return false;
         };
-        bucket.cells[free] = cell;
+        bucket.0[free] = cell;
         true
     }
 
     /// Moves a cell to the other of its two buckets, if that has room.
     fn move_over(&mut self, bucket: usize, cell: usize) -> bool {
-        let moved = self.buckets[bucket].cells[cell];
+        let moved = self.buckets[bucket].0[cell];
         let other = self.alternate(bucket, moved & TAG);
         if other == bucket || !self.put(other, moved ^ AWAY) {
             return false;
         }
         self.take(bucket, cell);
         if moved & AWAY == 0 {
-            self.buckets[bucket].away += 1;
+            *self.buckets[bucket].away() += 1;
         }
         true
     }
@@ -170,9 +177,9 @@ impl Index {
         let slots: Vec<u32> = self
             .buckets
             .iter()
-            .flat_map(|bucket| bucket.cells)
-            .filter(|cell| *cell != 0)
-            .map(slot_of)
+            .flat_map(Bucket::cells)
+            .filter(|cell| **cell != 0)
+            .map(|cell| slot_of(*cell))
             .collect();
         let mut wanted = buckets;
         loop {
@@ -222,7 +229,7 @@ fn pick(bucket: &Bucket, tag: u32, mut is_it: impl FnMut(u32) -> bool) -> Option
     let mut candidates = bucket.with_tag(tag);
     while candidates != 0 {
         let cell = candidates.trailing_zeros() as usize;
-        if is_it(slot_of(bucket.cells[cell])) {
+        if is_it(slot_of(bucket.0[cell])) {
             return Some(cell);
         }
         candidates &= candidates - 1;
@@ -269,7 +276,7 @@ mod tests {
             index
                 .buckets
                 .iter()
-                .all(|bucket| bucket.away == 0 && bucket.cells == [0; CELLS])
+                .all(|bucket| bucket.0 == [0; CELLS + 1])
         );
         index.shrink(hash);
         assert!(index.buckets.is_empty());
