@@ -1,9 +1,9 @@
 //! Where entries live: blocks of 64 slots.
 //!
-//! A block keeps what a hit and an eviction look at (deadline, rank, weight) in
-//! columns, apart from keys and values, so that looking through a block reads a
-//! few neighbouring cache lines. A slot number stays valid until its entry is
-//! removed. An empty block gives its memory back, but for one in reserve.
+//! A hit reads key, value and deadline, so they are neighbours. An eviction looks
+//! through the ranks of a block, so they are a column of their own, a few cache
+//! lines long. A slot number stays valid until its entry is removed. An empty block
+//! gives its memory back, but for one in reserve.
 
 use crate::expiry::NEVER;
 use crate::policy::NO_RANK;
@@ -28,23 +28,28 @@ pub(crate) struct Record {
     pub(crate) weight: u32,
 }
 
-/// The records of a block, by column.
+/// What evictions look at in a block, by column.
 struct Columns {
     occupied: u64,
-    deadlines: [AtomicU64; BLOCK],
     ranks: [AtomicU64; BLOCK],
     weights: [u32; BLOCK],
     /// Only where idle entries expire; elsewhere the deadline is the end.
     ends: Option<Box<[u64; BLOCK]>>,
 }
 
-/// One key and value, or room for them.
-type Item<K, V> = Option<(K, V)>;
+/// What a hit looks at: one key and value, or room for them, and their deadline.
+struct Cell<K, V> {
+    deadline: AtomicU64,
+    item: Option<(K, V)>,
+}
+
+/// The cells of a block.
+type Cells<K, V> = Box<[Cell<K, V>; BLOCK]>;
 
 /// Entries by slot.
 pub(crate) struct Slab<K, V> {
     columns: Vec<Option<Box<Columns>>>,
-    items: Vec<Vec<Item<K, V>>>,
+    cells: Vec<Option<Cells<K, V>>>,
     /// Blocks that have memory and a free slot; the last is filled next.
     open: Vec<u32>,
     /// The position of each block in `open`, or `CLOSED`.
@@ -60,7 +65,7 @@ impl<K, V> Slab<K, V> {
     pub(crate) fn new(idles: bool) -> Self {
         Self {
             columns: Vec::new(),
-            items: Vec::new(),
+            cells: Vec::new(),
             open: Vec::new(),
             open_at: Vec::new(),
             vacant: Vec::new(),
@@ -81,14 +86,13 @@ impl<K, V> Slab<K, V> {
     /// The key and value in an occupied slot.
     #[inline]
     pub(crate) fn item(&self, slot: u32) -> &(K, V) {
-        let (block, place) = split(slot);
-        self.items[block][place].as_ref().expect(OCCUPIED)
+        self.cell(slot).item.as_ref().expect(OCCUPIED)
     }
 
     /// The deadline of an occupied slot.
     #[inline]
     pub(crate) fn deadline(&self, slot: u32) -> &AtomicU64 {
-        &self.columns(slot).deadlines[split(slot).1]
+        &self.cell(slot).deadline
     }
 
     /// The rank of an occupied slot.
@@ -117,18 +121,17 @@ impl<K, V> Slab<K, V> {
     pub(crate) fn set_record(&mut self, slot: u32, record: Record) {
         let (block, place) = split(slot);
         let columns = self.columns[block].as_mut().expect(OCCUPIED);
-        columns.deadlines[place] = AtomicU64::new(record.deadline);
         columns.ranks[place] = AtomicU64::new(record.rank);
         columns.weights[place] = record.weight;
         if let Some(ends) = &mut columns.ends {
             ends[place] = record.end;
         }
+        self.cell_mut(slot).deadline = AtomicU64::new(record.deadline);
     }
 
     /// Replaces the value in an occupied slot and returns the old one.
     pub(crate) fn replace(&mut self, slot: u32, value: V) -> V {
-        let (block, place) = split(slot);
-        let item = self.items[block][place].as_mut().expect(OCCUPIED);
+        let item = self.cell_mut(slot).item.as_mut().expect(OCCUPIED);
         std::mem::replace(&mut item.1, value)
     }
 
@@ -145,17 +148,12 @@ impl<K, V> Slab<K, V> {
         let place = columns.occupied.trailing_ones() as usize;
         columns.occupied |= 1 << place;
         let is_full = columns.occupied == u64::MAX;
-        let items = &mut self.items[number];
-        if place == items.len() {
-            items.push(Some((key, value)));
-        } else {
-            items[place] = Some((key, value));
-        }
         if is_full {
             self.close(block);
         }
         self.len += 1;
         let slot = join(block, place);
+        self.cell_mut(slot).item = Some((key, value));
         self.set_record(slot, record);
         slot
     }
@@ -168,7 +166,7 @@ impl<K, V> Slab<K, V> {
         let was_full = columns.occupied == u64::MAX;
         columns.occupied &= !(1 << place);
         let is_empty = columns.occupied == 0;
-        let item = self.items[number][place].take().expect(OCCUPIED);
+        let item = self.cell_mut(slot).item.take().expect(OCCUPIED);
         self.len -= 1;
         if was_full {
             self.list_as_open(block);
@@ -176,7 +174,7 @@ impl<K, V> Slab<K, V> {
         if is_empty && self.open.len() > 1 {
             self.close(block);
             self.columns[number] = None;
-            self.items[number] = Vec::new();
+            self.cells[number] = None;
             self.vacant.push(block);
         }
         item
@@ -211,6 +209,17 @@ impl<K, V> Slab<K, V> {
     }
 
     #[inline]
+    fn cell(&self, slot: u32) -> &Cell<K, V> {
+        let (block, place) = split(slot);
+        &self.cells[block].as_ref().expect(OCCUPIED)[place]
+    }
+
+    fn cell_mut(&mut self, slot: u32) -> &mut Cell<K, V> {
+        let (block, place) = split(slot);
+        &mut self.cells[block].as_mut().expect(OCCUPIED)[place]
+    }
+
+    #[inline]
     fn columns(&self, slot: u32) -> &Columns {
         self.columns[split(slot).0].as_ref().expect(OCCUPIED)
     }
@@ -219,17 +228,18 @@ impl<K, V> Slab<K, V> {
     fn open_block(&mut self) -> u32 {
         let columns = Some(Box::new(Columns {
             occupied: 0,
-            deadlines: [const { AtomicU64::new(NEVER) }; BLOCK],
             ranks: [const { AtomicU64::new(NO_RANK) }; BLOCK],
             weights: [0; BLOCK],
             ends: self.idles.then(|| Box::new([NEVER; BLOCK])),
         }));
+        let cells = Some(free_cells());
         let block = if let Some(block) = self.vacant.pop() {
             self.columns[block as usize] = columns;
+            self.cells[block as usize] = cells;
             block
         } else {
             self.columns.push(columns);
-            self.items.push(Vec::new());
+            self.cells.push(cells);
             self.open_at.push(CLOSED);
             u32::try_from(self.columns.len() - 1).expect("slots are 23 bits")
         };
@@ -250,6 +260,19 @@ impl<K, V> Slab<K, V> {
             self.open_at[*moved as usize] = at;
         }
     }
+}
+
+/// Cells with room, made on the heap: they may be too large for the stack.
+#[expect(clippy::unnecessary_box_returns, reason = "the box is the point")]
+fn free_cells<K, V>() -> Cells<K, V> {
+    let cell = |_| Cell {
+        deadline: AtomicU64::new(NEVER),
+        item: None,
+    };
+    let cells: Box<[Cell<K, V>]> = (0..BLOCK).map(cell).collect();
+    cells
+        .try_into()
+        .unwrap_or_else(|_| unreachable!("as many as were made"))
 }
 
 const OCCUPIED: &str = "the index holds occupied slots only";
