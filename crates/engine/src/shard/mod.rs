@@ -102,10 +102,13 @@ impl<K: Hash + Eq, V> Shard<K, V> {
         loop {
             let (bound, block) = self.victims.min()?;
             let lowest = self.slab.lowest_rank(block);
-            if lowest.is_some_and(|(rank, _)| rank == bound) {
+            let rank = lowest.map(|(rank, _)| rank);
+            if rank != Some(bound) {
+                self.victims.set(block, rank);
+            }
+            if lowest.is_some() && self.victims.min().is_some_and(|(_, first)| first == block) {
                 return lowest;
             }
-            self.victims.set(block, lowest.map(|(rank, _)| rank));
         }
     }
 

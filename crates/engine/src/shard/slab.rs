@@ -165,6 +165,7 @@ impl<K, V> Slab<K, V> {
         let columns = self.columns[number].as_mut().expect(OCCUPIED);
         let was_full = columns.occupied == u64::MAX;
         columns.occupied &= !(1 << place);
+        columns.ranks[place] = AtomicU64::new(NO_RANK);
         let is_empty = columns.occupied == 0;
         let item = self.cell_mut(slot).item.take().expect(OCCUPIED);
         self.len -= 1;
@@ -195,9 +196,12 @@ impl<K, V> Slab<K, V> {
 
     /// The lowest rank in a block and its slot.
     pub(crate) fn lowest_rank(&self, block: u32) -> Option<(u64, u32)> {
-        self.occupied(block)
-            .map(|slot| (self.rank(slot).load(Relaxed), slot))
-            .min()
+        let columns = self.columns.get(block as usize)?.as_ref()?;
+        // Free slots have `NO_RANK`: two plain loops are faster than a careful one.
+        let lowest = columns.ranks.iter().map(|rank| rank.load(Relaxed)).min()?;
+        let is_lowest = |rank: &AtomicU64| rank.load(Relaxed) == lowest;
+        let place = columns.ranks.iter().position(is_lowest)?;
+        (lowest != NO_RANK).then(|| (lowest, join(block, place)))
     }
 
     /// The soonest deadline in a block.
