@@ -16,12 +16,14 @@
 
 mod conformance;
 mod model;
+mod model_backend;
 mod six_methods;
 mod subject;
 pub mod suite;
 
 pub use larder_core::{ManualClock, SharedBackend};
-pub use model::Model;
+pub use model::{Item, Model};
+pub use model_backend::ModelBackend;
 pub use six_methods::SixMethods;
 pub use subject::Subject;
 pub use suite::{CASES, Case};

@@ -20,6 +20,7 @@ pub struct Subject {
     /// The backend, for callers that cannot await.
     pub cache: Blocking,
     clock: ManualClock,
+    max_size_bytes: Option<u64>,
     check: Box<dyn Fn()>,
 }
 
@@ -31,8 +32,20 @@ impl Subject {
         Self {
             cache: backend.blocking(),
             clock,
+            max_size_bytes: None,
             check: Box::new(|| {}),
         }
+    }
+
+    /// The same subject with the promise that its values together have at most
+    /// this many bytes, and that the least recently used entry makes room.
+    ///
+    /// Say it only of a limit that a test may fill: some cases do, and values of
+    /// 1 MiB have to fit.
+    #[must_use]
+    pub fn with_max_size_bytes(mut self, bytes: u64) -> Self {
+        self.max_size_bytes = Some(bytes);
+        self
     }
 
     /// The same subject with a check of the backend's invariants.
@@ -50,6 +63,11 @@ impl Subject {
     /// The clock of the backend.
     pub fn clock(&self) -> &ManualClock {
         &self.clock
+    }
+
+    /// The limit in bytes of values, if there is one that a test may fill.
+    pub fn max_size_bytes(&self) -> Option<u64> {
+        self.max_size_bytes
     }
 
     /// Whether the backend promises something.

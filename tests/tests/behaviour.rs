@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use larder_core::{ManualClock, SharedBackend};
 use larder_memory::InMemoryBackend;
-use larder_testkit::{CASES, SixMethods, Subject};
+use larder_testkit::{CASES, ModelBackend, SixMethods, Subject};
 use libtest_mimic::{Arguments, Trial};
 
 /// A backend in a stack of layers, by the name its trials have.
@@ -16,12 +16,20 @@ struct Row {
 /// Adding a backend or a stack is one row.
 const ROWS: &[Row] = &[
     Row {
+        name: "model/bare",
+        make: || Subject::new(ModelBackend::with_clock),
+    },
+    Row {
+        name: "model/shared_twice",
+        make: || Subject::new(|clock| SharedBackend::new(ModelBackend::with_clock(clock))),
+    },
+    Row {
         name: "memory/bare",
         make: || memory(100 * 1024 * 1024),
     },
     Row {
         name: "memory/small",
-        make: || memory(1024 * 1024 + 64 * 1024),
+        make: || memory(SMALL).with_max_size_bytes(SMALL),
     },
     Row {
         name: "memory/shared_twice",
@@ -32,6 +40,9 @@ const ROWS: &[Row] = &[
         make: || Subject::new(SixMethods::with_clock),
     },
 ];
+
+/// A limit that cases can fill and their largest values fit.
+const SMALL: u64 = 1024 * 1024 + 64 * 1024;
 
 /// The memory backend, with its invariants checked after each case.
 fn memory(max_size_bytes: u64) -> Subject {

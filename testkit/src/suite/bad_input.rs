@@ -15,7 +15,10 @@ fn bad_keys(subject: &Subject) -> Vec<(String, ErrorKind)> {
         ("line\nbreak".to_owned(), ErrorKind::InvalidKey),
         ("nul\0".to_owned(), ErrorKind::InvalidKey),
         ("\u{7f}".to_owned(), ErrorKind::InvalidKey),
+        ("\u{85}".to_owned(), ErrorKind::InvalidKey),
         ("k".repeat(too_long), ErrorKind::KeyTooLong),
+        // Bytes count, not characters.
+        ("é".repeat(too_long.div_ceil(2)), ErrorKind::KeyTooLong),
     ]
 }
 

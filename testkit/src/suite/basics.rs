@@ -94,7 +94,8 @@ pub fn clear_removes_everything_and_tells_how_many(subject: &Subject) {
 /// Keys are opaque: what means something elsewhere means nothing here.
 // covers: D33
 pub fn any_legal_key_works(subject: &Subject) {
-    let longest = "k".repeat(subject.cache.capabilities().max_key_bytes());
+    let limit = subject.cache.capabilities().max_key_bytes();
+    let (longest, longest_wide) = ("k".repeat(limit), "é".repeat(limit / 2));
     let keys = [
         "user:1",
         " ",
@@ -110,6 +111,7 @@ pub fn any_legal_key_works(subject: &Subject) {
         "KEY",
         "key",
         &longest,
+        &longest_wide,
     ];
     for key in keys {
         let value = Bytes::from(key.to_owned());

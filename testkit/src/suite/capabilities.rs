@@ -218,28 +218,33 @@ pub fn patterns_by_name_work_or_are_unsupported(subject: &Subject) {
     );
 }
 
-/// The application has just replaced the old value: it must not be served again.
-// covers: C3, D-8, D19, B3
-pub fn a_value_over_the_limit_is_refused_and_the_old_one_goes(subject: &Subject) {
-    let cache = &subject.cache;
-    let limit = cache.capabilities().max_value_bytes();
-    let limit = match cache.stats().expect(OK).max_size_bytes {
-        Some(size) => limit.min(usize::try_from(size).unwrap_or(usize::MAX)),
-        None => limit,
-    };
-    // A backend without a limit, or with one that no test should fill, refuses nothing.
-    if limit > 1 << 20 {
-        return;
+/// Regular expressions only where they are promised; the whole key has to match.
+///
+/// Needs the feature `regex`; without it there is no such pattern to try.
+// covers: G4, D10, C21
+pub fn regular_expressions_work_or_are_unsupported(subject: &Subject) {
+    #[cfg(not(feature = "regex"))]
+    let _ = subject;
+    #[cfg(feature = "regex")]
+    {
+        let cache = &subject.cache;
+        let regex = Pattern::regex("k[a-z]+").expect("a legal pattern");
+        both_ways(
+            subject,
+            Capability::RegexPatterns,
+            [
+                ("keys", &|| cache.keys(Some(&regex)).map(drop)),
+                ("delete_pattern", &|| cache.delete_pattern(&regex).map(drop)),
+            ],
+            || {
+                for key in ["kind", "k1", "a key"] {
+                    cache.set(key, "1", SetOptions::new()).expect(OK);
+                }
+                let mut found = cache.keys(Some(&regex)).expect(OK);
+                found.sort();
+                assert_eq!(found, ["key", "kind"]);
+                assert_eq!(cache.delete_pattern(&regex).expect(OK), 2);
+            },
+        );
     }
-    cache.set("old", "1", SetOptions::new()).expect(OK);
-    cache.set("other", "1", SetOptions::new()).expect(OK);
-    assert!(
-        !cache
-            .set("old", vec![0; limit + 1], SetOptions::new())
-            .expect(OK)
-    );
-    assert_eq!(cache.get("old").expect(OK), None);
-    assert!(cache.exists("other").expect(OK));
-    let stats = cache.stats().expect(OK);
-    assert_eq!((stats.rejected, stats.sets, stats.evictions()), (1, 2, 0));
 }

@@ -126,3 +126,20 @@ pub fn ttl_tells_the_rest(subject: &Subject) {
     subject.pass(SECOND * 45);
     assert_eq!(cache.ttl("minute").expect(OK), None);
 }
+
+/// Whichever way one asks, what is over is not there, and not counted as removed.
+// covers: C1, C4, C8, C10, D07, D-3, F3
+pub fn what_expired_is_there_for_nobody(subject: &Subject) {
+    let cache = &subject.cache;
+    for key in ["a", "b"] {
+        cache.set(key, "1", SECOND).expect(OK);
+    }
+    subject.pass(SECOND);
+    if subject.has(Capability::Entries) {
+        assert_eq!(cache.get_entry("a").expect(OK), None, "get_entry");
+        assert_eq!(cache.ttl("a").expect(OK), None, "ttl");
+    }
+    assert_eq!(cache.get_many(&["a", "b"]).expect(OK), [], "get_many");
+    assert_eq!(cache.delete_many(&["a", "b"]).expect(OK), 0, "delete_many");
+    assert_eq!(cache.clear().expect(OK), 0, "clear");
+}

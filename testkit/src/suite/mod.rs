@@ -6,8 +6,10 @@ pub mod basics;
 pub mod batch;
 pub mod capabilities;
 pub mod concurrency;
+pub mod conditions;
 pub mod counters;
 pub mod expiry;
+pub mod limits;
 pub mod patterns;
 pub mod random;
 pub mod statistics;
@@ -65,7 +67,8 @@ macro_rules! for_each_case {
                 touch_changes_the_lifetime_only
                 touch_creates_nothing
                 touch_with_zero_removes
-                ttl_tells_the_rest;
+                ttl_tells_the_rest
+                what_expired_is_there_for_nobody;
             batch:
                 get_many_keeps_order_omits_missing_and_repeats_nothing
                 set_many_stores_all_with_one_lifetime
@@ -77,6 +80,8 @@ macro_rules! for_each_case {
                 patterns_pick_the_right_keys
                 scan_pages_through_all_keys_once
                 delete_pattern_removes_what_matches
+                delete_pattern_does_not_count_what_expired
+                thousands_of_keys_are_listed_and_paged
                 keys_feed_the_other_methods;
             counters:
                 counting_starts_at_zero_and_goes_below
@@ -91,6 +96,7 @@ macro_rules! for_each_case {
                 an_expired_get_is_a_miss_and_an_eviction
                 an_expired_exists_is_no_miss
                 expired_entries_are_not_current
+                what_expired_is_no_delete
                 a_reset_zeroes_live_counters_and_keeps_entries
                 failures_are_counted;
             bad_input:
@@ -106,7 +112,20 @@ macro_rules! for_each_case {
                 tags_work_or_are_unsupported
                 conditions_hold_or_are_unsupported
                 patterns_by_name_work_or_are_unsupported
-                a_value_over_the_limit_is_refused_and_the_old_one_goes;
+                regular_expressions_work_or_are_unsupported;
+            conditions:
+                an_expired_key_counts_as_absent
+                a_refused_set_counts_no_set_and_changes_nothing
+                a_condition_holds_for_each_item_of_a_batch;
+            limits:
+                a_value_over_the_limit_is_refused_and_the_old_one_goes
+                a_value_exactly_as_large_as_the_limit_fits
+                the_least_recently_used_makes_room
+                looking_is_no_use
+                replacing_adjusts_the_size_and_evicts_nothing
+                a_large_value_takes_as_many_victims_as_it_needs
+                what_expired_goes_before_what_lives
+                the_size_never_exceeds_the_limit;
             concurrency:
                 no_reader_sees_the_value_of_another_key
                 concurrent_counting_loses_nothing;

@@ -145,3 +145,43 @@ pub fn keys_feed_the_other_methods(subject: &Subject) {
     assert_eq!(subject.cache.delete_many(&keys).expect(OK), 3);
     assert_eq!(subject.cache.keys(None).expect(OK).len(), 3);
 }
+
+/// What expired is not there to be removed.
+// covers: G7, D07
+pub fn delete_pattern_does_not_count_what_expired(subject: &Subject) {
+    if !subject.has(Capability::Keys) {
+        return;
+    }
+    let (cache, second) = (&subject.cache, Duration::from_secs(1));
+    cache.set("user:1", "1", second).expect(OK);
+    cache.set("user:2", "2", second * 2).expect(OK);
+    subject.pass(second);
+    let deleted = cache.delete_pattern(&glob("user:*")).expect(OK);
+    assert_eq!(deleted, 1, "user:1 was gone already");
+    let stats = cache.stats().expect(OK);
+    assert_eq!(stats.deletes, 1, "deletes counted");
+}
+
+/// Size is no excuse to leave one out or to name one twice.
+// covers: C12, G1, D54
+pub fn thousands_of_keys_are_listed_and_paged(subject: &Subject) {
+    if !subject.has(Capability::Keys) {
+        return;
+    }
+    let all: Vec<String> = (0..5_000).map(|n| format!("{n:04}")).collect();
+    let items = all.iter().map(|key| (key.clone(), "1".into())).collect();
+    let report = subject.cache.set_many(items, SetOptions::new()).expect(OK);
+    assert_eq!(report.stored(), 5_000);
+    let listed = sorted(subject.cache.keys(None).expect(OK));
+    assert!(listed == all, "{} keys listed of 5000", listed.len());
+    let (mut paged, mut after) = (Vec::new(), None::<String>);
+    for _ in 0..=all.len() / 512 {
+        let page = subject.cache.scan(None, after.as_deref(), 512).expect(OK);
+        after = page.next().map(str::to_owned);
+        paged.extend(page.into_keys());
+        if after.is_none() {
+            break;
+        }
+    }
+    assert!(paged == all, "{} keys paged of 5000", paged.len());
+}

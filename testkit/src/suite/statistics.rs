@@ -125,3 +125,20 @@ pub fn failures_are_counted(subject: &Subject) {
     let now = stats(subject);
     assert_eq!((now.errors, now.timeouts, now.misses), (1, 0, 0));
 }
+
+/// Nobody deleted what went by itself, however it is asked to go.
+// covers: B4, B5, D07
+pub fn what_expired_is_no_delete(subject: &Subject) {
+    let cache = &subject.cache;
+    for key in ["a", "b", "c"] {
+        cache.set(key, "1", SECOND).expect(OK);
+    }
+    subject.pass(SECOND);
+    cache.delete("a").expect(OK);
+    cache.delete_many(&["a", "b"]).expect(OK);
+    cache.set("c", "2", SetOptions::new()).expect(OK);
+    let now = stats(subject);
+    assert_eq!((now.deletes, now.evicted_expired), (0, 3));
+    assert_eq!((now.current_entries, now.current_size_bytes), (1, 1));
+    assert_eq!((now.hits, now.misses), (0, 0), "a delete is no get");
+}

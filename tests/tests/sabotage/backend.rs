@@ -1,70 +1,61 @@
 //! A memory backend that breaks one promise.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use larder::Policy;
 use larder_core::{
-    CacheBackend, CacheEntry, CacheStats, Capabilities, Capability, Condition, Counter, ErrorKind,
-    ManualClock, Pattern, Result, ScanPage, SetOptions, StatsRecorder, TagMatch, Ttl, TtlState,
+    CacheBackend, CacheEntry, CacheStats, Capabilities, Capability, Condition, Error, ManualClock,
+    Pattern, Result, ScanPage, SetOptions, TagMatch, Ttl, TtlState,
 };
 use larder_memory::InMemoryBackend;
 
-/// What is wrong with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Flaw {
-    None,
-    LosesEmptyValues,
-    CutsLargeValues,
-    FindsWhatIsMissing,
-    KeepsTheOldLifetime,
-    DeletesWhatIsMissing,
-    CountsExistsAsGet,
-    MiscountsClear,
-    FoldsCase,
-    ExpiresLate,
-    ExpiresEarly,
-    ExpiresEverything,
-    TouchCreates,
-    TouchDoesNothing,
-    TtlIsConstant,
-    RepeatsKeys,
-    ReversesKeys,
-    ForgetsLastItem,
-    CountsAllDeletes,
-    HidesOneKey,
-    IgnoresPatterns,
-    RepeatsPages,
-    DeletesOneTooMany,
-    CountsFromOne,
-    StopsAtZero,
-    CountingEndsLifetime,
-    NewCountersNeverEnd,
-    TextCountsAsZero,
-    WrapsAround,
-    ResetsOnlyTheCopy,
-    CountsExpiredAsCurrent,
-    ForgetsMetadata,
-    IgnoresConditions,
-    PromisesTags,
-    CountsInTwoSteps,
-    MixesUpKeys,
-}
+use crate::flaw::Flaw;
+
+/// A limit that cases can fill and their largest values fit.
+pub(crate) const MAX_SIZE_BYTES: u64 = 1024 * 1024 + 64 * 1024;
 
 /// The memory backend with one flaw.
 pub(crate) struct Sabotaged {
-    flaw: Flaw,
-    inner: InMemoryBackend,
+    pub(crate) flaw: Flaw,
+    pub(crate) inner: InMemoryBackend,
+    /// By how much a wrong number is wrong.
+    pub(crate) off: AtomicU64,
 }
 
 impl Sabotaged {
     pub(crate) fn new(flaw: Flaw, clock: ManualClock) -> Self {
+        let limit = match flaw {
+            Flaw::HasALargerLimit => MAX_SIZE_BYTES * 10,
+            _ => MAX_SIZE_BYTES,
+        };
+        let policy = match flaw {
+            Flaw::ReadingIsNoUse => Policy::Fifo,
+            _ => Policy::Lru,
+        };
+        let inner = InMemoryBackend::builder()
+            .max_size_bytes(limit)
+            .policy(policy)
+            .clock(Arc::new(clock))
+            .build();
         Self {
             flaw,
-            inner: InMemoryBackend::with_clock(clock),
+            inner: inner.expect("a positive limit"),
+            off: AtomicU64::new(0),
         }
     }
 
-    fn has(&self, flaw: Flaw) -> bool {
+    /// Whether what is promised is done at all.
+    pub(crate) fn can(&self) -> Result<()> {
+        if self.has(Flaw::PromisesOnly) {
+            return Err(Error::unsupported("what was promised"));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn has(&self, flaw: Flaw) -> bool {
         self.flaw == flaw
     }
 
@@ -114,10 +105,40 @@ impl CacheBackend for Sabotaged {
         if self.has(Flaw::PromisesTags) {
             options.tags.clear();
         }
-        self.inner.set(&key, value, options)
+        let bytes = value.len() as u64;
+        if self.has(Flaw::KeepsTheOldOversized) && bytes > MAX_SIZE_BYTES
+            || self.has(Flaw::RefusesTheLimit) && bytes == MAX_SIZE_BYTES
+        {
+            return Ok(false);
+        }
+        // Found out for these flaws only, because it looks at every entry.
+        let is_replaced = self.has(Flaw::WritingIsNoUse) && self.inner.exists(&key)?;
+        let evicted = match self.flaw {
+            Flaw::EvictsOneTooMany => self.inner.stats().evicted_capacity,
+            _ => u64::MAX,
+        };
+        let stored = self.inner.set(&key, value, options)?;
+        if is_replaced {
+            // All others are used after it.
+            for other in self.inner.eviction_order(100) {
+                if other != key {
+                    self.inner.get(&other)?;
+                }
+            }
+        }
+        if self.inner.stats().evicted_capacity > evicted {
+            for victim in self.inner.eviction_order(1) {
+                self.inner.delete(&victim)?;
+            }
+        }
+        self.off.fetch_add(u64::from(!stored), Relaxed);
+        Ok(stored)
     }
 
     async fn delete(&self, key: &str) -> Result<bool> {
+        if self.has(Flaw::DeleteRemovesNothing) {
+            return self.inner.exists(key);
+        }
         let deleted = self.inner.delete(&self.key(key))?;
         Ok(deleted || self.has(Flaw::DeletesWhatIsMissing))
     }
@@ -131,25 +152,12 @@ impl CacheBackend for Sabotaged {
 
     async fn clear(&self) -> Result<u64> {
         let cleared = self.inner.clear();
+        self.off.fetch_add(cleared, Relaxed);
         Ok(cleared + u64::from(self.has(Flaw::MiscountsClear)))
     }
 
     async fn stats(&self) -> Result<CacheStats> {
-        let mut stats = self.inner.stats();
-        if self.has(Flaw::CountsExpiredAsCurrent) {
-            stats.current_entries += stats.evicted_expired;
-        }
-        if self.has(Flaw::ResetsOnlyTheCopy) {
-            // The same numbers from a recorder that nobody else counts in.
-            let recorder = std::sync::Arc::new(StatsRecorder::new());
-            recorder.add(Counter::Hit, stats.hits);
-            recorder.add(Counter::Miss, stats.misses);
-            recorder.add(Counter::Set, stats.sets);
-            let mut copy = recorder.snapshot();
-            copy.current_entries = stats.current_entries;
-            return Ok(copy);
-        }
-        Ok(stats)
+        Ok(self.numbers())
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -162,11 +170,19 @@ impl CacheBackend for Sabotaged {
     }
 
     async fn get_entry(&self, key: &str) -> Result<Option<CacheEntry>> {
-        self.inner.get_entry(key)
+        self.can()?;
+        let mut entry = self.inner.get_entry(key)?;
+        if let Some(entry) = entry.as_mut().filter(|_| self.has(Flaw::ForgetsTimes)) {
+            entry.created_at = SystemTime::UNIX_EPOCH;
+        }
+        Ok(entry)
     }
 
     async fn get_many(&self, keys: &[&str]) -> Result<Vec<(String, Bytes)>> {
         let mut found = self.inner.get_many(keys)?;
+        if self.has(Flaw::BatchFillsGaps) && found.is_empty() {
+            found.extend(keys.iter().map(|key| ((*key).to_owned(), Bytes::new())));
+        }
         if self.has(Flaw::RepeatsKeys) {
             found.extend(found.first().cloned());
         }
@@ -179,8 +195,14 @@ impl CacheBackend for Sabotaged {
     async fn set_many(
         &self,
         mut items: Vec<(String, Bytes)>,
-        options: SetOptions,
+        mut options: SetOptions,
     ) -> Result<larder_core::BatchReport> {
+        if self.has(Flaw::BatchIgnoresConditions) {
+            options.condition = Condition::Always;
+        }
+        if self.has(Flaw::CountsABatchAsOne) {
+            self.off.fetch_add(items.len() as u64 - 1, Relaxed);
+        }
         if self.has(Flaw::ForgetsLastItem) {
             items.pop();
         }
@@ -198,7 +220,16 @@ impl CacheBackend for Sabotaged {
 
     async fn keys(&self, pattern: Option<&Pattern>) -> Result<Vec<String>> {
         let pattern = pattern.filter(|_| !self.has(Flaw::IgnoresPatterns));
+        self.can()?;
         let mut keys = self.inner.keys(pattern);
+        if self.has(Flaw::KeysHaveAPrefix) {
+            for key in &mut keys {
+                key.insert_str(0, "app:");
+            }
+        }
+        if self.has(Flaw::ListsAThousand) {
+            keys.truncate(1_000);
+        }
         if self.has(Flaw::HidesOneKey) {
             keys.pop();
         }
@@ -220,48 +251,16 @@ impl CacheBackend for Sabotaged {
         if self.has(Flaw::DeletesOneTooMany) {
             self.inner.delete("session:abc")?;
         }
-        Ok(deleted)
+        Ok(deleted + u64::from(self.has(Flaw::MiscountsPatterns)))
     }
 
     async fn increment(&self, key: &str, delta: i64, ttl: Ttl) -> Result<i64> {
-        match self.flaw {
-            Flaw::CountsFromOne if !self.inner.exists(key)? => {
-                self.inner.increment(key, delta.saturating_add(1), ttl)
-            }
-            Flaw::NewCountersNeverEnd => self.inner.increment(key, delta, Ttl::Never),
-            Flaw::StopsAtZero | Flaw::CountingEndsLifetime => {
-                let sum = self.inner.increment(key, delta, ttl)?;
-                let sum = if self.has(Flaw::StopsAtZero) {
-                    sum.max(0)
-                } else {
-                    sum
-                };
-                self.inner.set(key, sum.to_string(), SetOptions::new())?;
-                Ok(sum)
-            }
-            Flaw::TextCountsAsZero | Flaw::WrapsAround => {
-                let outcome = self.inner.increment(key, delta, ttl);
-                match outcome.as_ref().map_err(larder_core::Error::kind) {
-                    Err(ErrorKind::NotANumber) if self.has(Flaw::TextCountsAsZero) => Ok(delta),
-                    Err(ErrorKind::Overflow) if self.has(Flaw::WrapsAround) => Ok(0),
-                    _ => outcome,
-                }
-            }
-            Flaw::CountsInTwoSteps => {
-                let text = self
-                    .inner
-                    .get(key)?
-                    .map(|value| String::from_utf8_lossy(&value).into_owned());
-                let number: i64 = text.and_then(|text| text.parse().ok()).unwrap_or(0);
-                std::thread::yield_now();
-                self.inner.set(key, (number + delta).to_string(), ttl)?;
-                Ok(number + delta)
-            }
-            _ => self.inner.increment(key, delta, ttl),
-        }
+        self.can()?;
+        self.count(key, delta, ttl)
     }
 
     async fn touch(&self, key: &str, ttl: Ttl) -> Result<bool> {
+        self.can()?;
         match self.flaw {
             Flaw::TouchDoesNothing => self.inner.exists(key),
             Flaw::TouchCreates if !self.inner.exists(key)? => self.inner.set(key, "", ttl),
