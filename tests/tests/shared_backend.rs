@@ -65,9 +65,17 @@ impl CacheBackend for Recording {
         Ok(Vec::new())
     }
 
-    async fn set_many(&self, _: Vec<(String, Bytes)>, _: SetOptions) -> Result<BatchReport> {
+    async fn set_many(&self, items: Vec<(String, Bytes)>, _: SetOptions) -> Result<BatchReport> {
         self.batches.fetch_add(1, Relaxed);
-        Ok(BatchReport::new())
+        let mut report = BatchReport::new();
+        for (key, _) in items {
+            let outcome = match key.as_str() {
+                "slow" => Err(Error::new(ErrorKind::Timeout, "no answer in 5 s")),
+                _ => Ok(true),
+            };
+            report.record(&key, outcome);
+        }
+        Ok(report)
     }
 
     async fn delete_many(&self, _: &[&str]) -> Result<u64> {
@@ -134,4 +142,35 @@ fn values_over_the_limit_and_lifetimes_of_zero_never_reach_the_backend_as_a_set(
         (report.stored(), report.refused()),
         (1, &["a".to_owned()][..])
     );
+}
+
+// covers: F7, B16
+#[test]
+fn each_failure_in_a_batch_has_its_place_and_is_counted_once() {
+    let cache = SharedBackend::new(SharedBackend::new(Recording::default())).blocking();
+    let items = vec![
+        ("a".to_owned(), Bytes::new()),
+        ("slow".to_owned(), Bytes::new()),
+    ];
+    let report = cache.set_many(items, SetOptions::new()).unwrap();
+    assert_eq!(report.stored(), 1);
+    let (_, error) = &report.failed()[0];
+    assert_eq!(
+        error.to_string(),
+        r#"set_many "slow" in recording: no answer in 5 s"#
+    );
+    let stats = cache.stats().unwrap();
+    assert_eq!((stats.errors, stats.timeouts), (1, 1));
+}
+
+// covers: F7, D55
+#[test]
+fn options_that_no_item_could_have_fail_the_batch_whatever_its_keys() {
+    let cache = SharedBackend::new(Recording::default()).blocking();
+    for key in ["fine", "bad\n"] {
+        let items = vec![(key.to_owned(), Bytes::new())];
+        let tagged = SetOptions::new().with_tags(["t"]);
+        let error = cache.set_many(items, tagged).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{key:?}");
+    }
 }

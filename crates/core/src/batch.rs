@@ -36,6 +36,17 @@ impl BatchReport {
         }
     }
 
+    /// The same report with each error as `map` makes it.
+    pub(crate) fn map_failures(mut self, map: impl Fn(&str, Error) -> Error) -> Self {
+        let failed = std::mem::take(&mut self.failed).into_iter();
+        let mapped = failed.map(|(key, error)| {
+            let error = map(&key, error);
+            (key, error)
+        });
+        self.failed = mapped.collect();
+        self
+    }
+
     /// How many items were stored.
     pub fn stored(&self) -> u64 {
         self.stored

@@ -98,7 +98,8 @@ macro_rules! for_each_case {
                 expired_entries_are_not_current
                 what_expired_is_no_delete
                 a_reset_zeroes_live_counters_and_keeps_entries
-                failures_are_counted;
+                failures_are_counted
+                a_failure_counts_once_and_is_reset;
             bad_input:
                 bad_keys_are_refused_everywhere
                 a_bad_key_in_a_batch_changes_nothing

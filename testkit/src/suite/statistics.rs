@@ -117,6 +117,21 @@ pub fn a_reset_zeroes_live_counters_and_keeps_entries(subject: &Subject) {
     assert_eq!(stats(subject).hits, 1, "counting goes on");
 }
 
+/// One failure is one, through any number of handles, and a reset forgets it.
+// covers: B11, B16, D41
+pub fn a_failure_counts_once_and_is_reset(subject: &Subject) {
+    let cache = &subject.cache;
+    assert!(cache.get("").is_err());
+    if subject.has(larder_core::Capability::Counters) {
+        cache.set("text", "x", SetOptions::new()).expect(OK);
+        let counted = cache.increment("text", 1, larder_core::Ttl::Default);
+        assert!(counted.is_err());
+        assert_eq!(stats(subject).errors, 2, "each counted once");
+    }
+    stats(subject).reset();
+    assert_eq!(stats(subject).errors, 0, "after a reset");
+}
+
 /// Errors show in the statistics.
 // covers: B16
 pub fn failures_are_counted(subject: &Subject) {

@@ -194,6 +194,7 @@ const KEPT_BY_THE_HANDLE: &[&str] = &[
     "empty_batches_do_nothing",
     "a_bad_item_fails_alone",
     "failures_are_counted",
+    "a_failure_counts_once_and_is_reset",
     "bad_keys_are_refused_everywhere",
     "a_bad_key_in_a_batch_changes_nothing",
     "a_counter_cannot_be_born_dead",

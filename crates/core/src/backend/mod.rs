@@ -80,7 +80,8 @@ pub trait CacheBackend: Send + Sync + 'static {
     ///
     /// `false` is a refusal, for example because the value is too large or the
     /// condition does not hold. A value refused for its size removes the older
-    /// value of the key, because the application has just replaced it.
+    /// value of the key, because the application has just replaced it, and counts as
+    /// `rejected`; a condition that does not hold counts as nothing.
     fn set(
         &self,
         key: &str,
@@ -110,7 +111,7 @@ pub trait CacheBackend: Send + Sync + 'static {
         Capabilities::new()
     }
 
-    /// The value with everything known about it.
+    /// The value with everything known about it. Counts as a `get`.
     fn get_entry(&self, key: &str) -> impl Future<Output = Result<Option<CacheEntry>>> + Send {
         let _ = key;
         async { Err(Error::unsupported("get_entry")) }

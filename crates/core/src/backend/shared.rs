@@ -3,7 +3,6 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
@@ -16,7 +15,7 @@ use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::key::check_key;
 use crate::options::{Condition, SetOptions, TagMatch, Ttl, TtlState};
 use crate::pattern::Pattern;
-use crate::stats::CacheStats;
+use crate::stats::{CacheStats, Counter, StatsRecorder};
 
 /// A cheap, clonable handle to any backend; clones are the same cache.
 ///
@@ -39,15 +38,8 @@ use crate::stats::CacheStats;
 #[derive(Clone)]
 pub struct SharedBackend {
     inner: Arc<dyn ErasedBackend>,
-    counts: Arc<Counts>,
-}
-
-/// What only this handle can know.
-#[derive(Default)]
-struct Counts {
-    errors: AtomicU64,
-    timeouts: AtomicU64,
-    rejected: AtomicU64,
+    /// What only this handle sees: failures and refusals.
+    seen: Arc<StatsRecorder>,
 }
 
 impl SharedBackend {
@@ -55,7 +47,7 @@ impl SharedBackend {
     pub fn new(backend: impl CacheBackend) -> Self {
         Self {
             inner: Arc::new(backend),
-            counts: Arc::default(),
+            seen: Arc::default(),
         }
     }
 
@@ -71,17 +63,20 @@ impl SharedBackend {
         key: Option<&str>,
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        work.await.map_err(|error| {
-            self.count(&error);
-            error.in_operation(operation, self.inner.name_dyn(), key)
-        })
+        work.await
+            .map_err(|error| self.placed(error, operation, key))
     }
 
-    fn count(&self, error: &Error) {
-        self.counts.errors.fetch_add(1, Ordering::Relaxed);
-        if error.kind() == ErrorKind::Timeout {
-            self.counts.timeouts.fetch_add(1, Ordering::Relaxed);
+    /// Counts an error and gives it a place, unless another handle has done so.
+    fn placed(&self, error: Error, operation: Operation, key: Option<&str>) -> Error {
+        if error.operation().is_some() {
+            return error;
         }
+        self.seen.add(Counter::Error, 1);
+        if error.kind() == ErrorKind::Timeout {
+            self.seen.add(Counter::Timeout, 1);
+        }
+        error.in_operation(operation, self.inner.name_dyn(), key)
     }
 
     fn check(&self, key: &str) -> Result<()> {
@@ -125,7 +120,7 @@ impl SharedBackend {
             return self.set_already_expired(key, options.condition).await;
         }
         if value.len() > self.inner.capabilities_dyn().max_value_bytes() {
-            self.counts.rejected.fetch_add(1, Ordering::Relaxed);
+            self.seen.add(Counter::Rejected, 1);
             // The application has replaced the old value: it must not be served again.
             self.inner.delete_dyn(key).await?;
             return Ok(false);
@@ -180,13 +175,9 @@ impl CacheBackend for SharedBackend {
     }
 
     async fn stats(&self) -> Result<CacheStats> {
-        let mut stats = self
-            .run(Operation::Stats, None, self.inner.stats_dyn())
-            .await?;
-        stats.errors += self.counts.errors.load(Ordering::Relaxed);
-        stats.timeouts += self.counts.timeouts.load(Ordering::Relaxed);
-        stats.rejected += self.counts.rejected.load(Ordering::Relaxed);
-        Ok(stats)
+        let stats = self.inner.stats_dyn();
+        let stats = self.run(Operation::Stats, None, stats).await?;
+        Ok(stats.with(&self.seen))
     }
 
     fn name(&self) -> &'static str {
@@ -222,19 +213,20 @@ impl CacheBackend for SharedBackend {
         items: Vec<(String, Bytes)>,
         options: SetOptions,
     ) -> Result<BatchReport> {
+        let options_are_fine = async { self.check_options(&options) };
+        self.run(Operation::SetMany, None, options_are_fine).await?;
         let limit = self.capabilities().max_value_bytes();
         let is_plain =
             |(key, value): &(String, Bytes)| self.check(key).is_ok() && value.len() <= limit;
         if !options.ttl.is_zero() && items.iter().all(is_plain) {
-            return self
-                .run(Operation::SetMany, None, async {
-                    self.check_options(&options)?;
-                    if items.is_empty() {
-                        return Ok(BatchReport::new());
-                    }
-                    self.inner.set_many_dyn(items, options).await
-                })
-                .await;
+            if items.is_empty() {
+                return Ok(BatchReport::new());
+            }
+            let all = self.inner.set_many_dyn(items, options);
+            let report = self.run(Operation::SetMany, None, all).await?;
+            return Ok(
+                report.map_failures(|key, error| self.placed(error, Operation::SetMany, Some(key)))
+            );
         }
         // Something in it needs a rule of its own: one by one, each with its outcome.
         let mut report = BatchReport::new();

@@ -51,10 +51,21 @@ pub struct CacheStats {
     pub current_size_bytes: u64,
     /// Largest size allowed; `None` is no limit, or one that only the server knows.
     pub max_size_bytes: Option<u64>,
-    live: Option<Arc<StatsRecorder>>,
+    live: Vec<Arc<StatsRecorder>>,
 }
 
 impl CacheStats {
+    /// The same statistics with what `recorder` has counted added to them.
+    ///
+    /// For whoever wraps a cache and counts something of its own;
+    /// [`reset`](Self::reset) will reset that too.
+    #[must_use]
+    pub fn with(mut self, recorder: &Arc<StatsRecorder>) -> Self {
+        recorder.add_to(&mut self);
+        self.live.push(Arc::clone(recorder));
+        self
+    }
+
     /// Entries removed because of capacity or expiry.
     pub fn evictions(&self) -> u64 {
         self.evicted_capacity + self.evicted_expired
@@ -80,14 +91,14 @@ impl CacheStats {
     /// Entries stay, and with them `current_entries`, `current_size_bytes` and
     /// `max_size_bytes`.
     pub fn reset(&mut self) {
-        if let Some(live) = &self.live {
+        for live in &self.live {
             live.reset();
         }
         *self = Self {
             current_entries: self.current_entries,
             current_size_bytes: self.current_size_bytes,
             max_size_bytes: self.max_size_bytes,
-            live: self.live.take(),
+            live: std::mem::take(&mut self.live),
             ..Self::default()
         };
     }

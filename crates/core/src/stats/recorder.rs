@@ -41,9 +41,13 @@ pub enum Counter {
     EvictedCapacity,
     /// An entry removed because its time was over.
     EvictedExpired,
+    /// An operation that failed.
+    Error,
+    /// Of those, one that took too long.
+    Timeout,
 }
 
-const COUNTERS: usize = Counter::EvictedExpired as usize + 1;
+const COUNTERS: usize = Counter::Timeout as usize + 1;
 
 /// One thread's counters, on cache lines that nobody else writes.
 #[derive(Default)]
@@ -99,17 +103,24 @@ impl StatsRecorder {
 
     /// All counters as statistics that can reset this recorder; gauges are zero.
     pub fn snapshot(self: &Arc<Self>) -> CacheStats {
+        CacheStats::default().with(self)
+    }
+
+    /// Adds all counters to `stats`.
+    pub(super) fn add_to(&self, stats: &mut CacheStats) {
         let zero = *self.zero.lock();
-        CacheStats {
-            hits: self.since(&zero, Counter::Hit),
-            misses: self.since(&zero, Counter::Miss),
-            sets: self.since(&zero, Counter::Set),
-            rejected: self.since(&zero, Counter::Rejected),
-            deletes: self.since(&zero, Counter::Delete),
-            evicted_capacity: self.since(&zero, Counter::EvictedCapacity),
-            evicted_expired: self.since(&zero, Counter::EvictedExpired),
-            live: Some(Arc::clone(self)),
-            ..CacheStats::default()
+        for (counter, sum) in [
+            (Counter::Hit, &mut stats.hits),
+            (Counter::Miss, &mut stats.misses),
+            (Counter::Set, &mut stats.sets),
+            (Counter::Rejected, &mut stats.rejected),
+            (Counter::Delete, &mut stats.deletes),
+            (Counter::EvictedCapacity, &mut stats.evicted_capacity),
+            (Counter::EvictedExpired, &mut stats.evicted_expired),
+            (Counter::Error, &mut stats.errors),
+            (Counter::Timeout, &mut stats.timeouts),
+        ] {
+            *sum += self.since(&zero, counter);
         }
     }
 
