@@ -184,7 +184,12 @@ where
     /// `change` runs under a lock and must not use the cache. It may run more
     /// than once, with what is present then, if room had to be made.
     pub fn compute(&self, key: K, mut change: impl FnMut(Option<&V>) -> Change<V>) -> Computed {
-        self.inner.write(key, |value, _unsaved| change(value))
+        // Values that found no room are dropped here, not under the lock.
+        let mut outdated = Vec::new();
+        self.inner.write(key, |value, unsaved| {
+            outdated.extend(unsaved);
+            change(value)
+        })
     }
 
     /// Removes a key and returns its value.

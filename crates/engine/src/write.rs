@@ -69,7 +69,8 @@ struct Writing<K, V> {
     hash: u64,
     /// Given away when the value is stored.
     key: Option<K>,
-    /// The value that found no room, to be offered again.
+    /// The value that found no room, to be offered again; or one that will not be
+    /// stored, to be dropped after the lock.
     unsaved: Option<V>,
     /// The rank that the pinned entry had.
     rank_before: Option<u64>,
@@ -142,18 +143,16 @@ where
                 unpin(shard, present, writing);
                 return Ok(Computed::Kept);
             }
-            Change::Insert(value, ttl) if !ttl.is_zero() => (value, Some(ttl)),
-            Change::Update(value) => (value, None),
-            Change::Remove | Change::Insert(..) => {
-                let removed = self.take_out(shard, present, writing, RemovalCause::Removed);
-                return Ok(if removed {
-                    Computed::Removed
-                } else {
-                    Computed::Kept
-                });
+            Change::Remove => return Ok(self.remove_present(shard, present, writing)),
+            Change::Insert(value, ttl) if ttl.is_zero() => {
+                writing.unsaved = Some(value);
+                return Ok(self.remove_present(shard, present, writing));
             }
+            Change::Insert(value, ttl) => (value, Some(ttl)),
+            Change::Update(value) => (value, None),
         };
         let Some(weight) = self.weight_of(writing, &value) else {
+            writing.unsaved = Some(value);
             self.take_out(shard, present, writing, RemovalCause::Replaced);
             return Ok(Computed::Refused);
         };
@@ -200,6 +199,20 @@ where
             record.rank = writing.rank_before.unwrap_or(0);
         }
         Some(Present { slot, record })
+    }
+
+    /// Removes the entry because the plan said so.
+    fn remove_present(
+        &self,
+        shard: &mut Shard<K, V>,
+        present: Option<Present>,
+        writing: &mut Writing<K, V>,
+    ) -> Computed {
+        if self.take_out(shard, present, writing, RemovalCause::Removed) {
+            Computed::Removed
+        } else {
+            Computed::Kept
+        }
     }
 
     /// Removes the entry, if there is one, and remembers it for the listener.

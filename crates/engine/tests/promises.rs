@@ -1,11 +1,11 @@
 //! Single promises of the engine, each in a few lines.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use larder_core::clock::{ManualClock, SystemClock};
 use larder_core::options::{Ttl, TtlState};
-use larder_engine::{Cache, Policy, RemovalCause};
+use larder_engine::{Cache, Change, Computed, Policy, RemovalCause};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -288,11 +288,53 @@ fn a_clock_of_ones_own_can_be_the_system_clock() {
     assert_eq!(cache.get(&1), Some(1));
 }
 
+/// A value that uses the cache when it is dropped.
+struct Nosy(u64);
+
+static NOSY: OnceLock<Cache<u8, Nosy>> = OnceLock::new();
+
+impl Drop for Nosy {
+    fn drop(&mut self) {
+        // Would wait for ever if the shard were locked.
+        let _ = NOSY.get().map(|cache| cache.remove(&200));
+    }
+}
+
+#[test]
+fn no_value_is_dropped_under_a_lock() {
+    let cache = NOSY.get_or_init(|| {
+        let builder = Cache::builder().max_weight(10).shards(1);
+        builder.weigher(|_, value: &Nosy| value.0).build().unwrap()
+    });
+    assert!(cache.insert(1, Nosy(5)));
+    assert!(cache.insert(1, Nosy(5)), "replaced");
+    assert!(!cache.insert(1, Nosy(11)), "refused");
+    assert!(
+        cache.insert_with_ttl(1, Nosy(1), Duration::ZERO),
+        "not stored"
+    );
+    for key in 0..10 {
+        assert!(cache.insert(key, Nosy(3)), "evicting");
+    }
+    let mut weight = 3;
+    let computed = cache.compute(9, |_| {
+        weight += 2;
+        Change::Update(Nosy(weight))
+    });
+    assert_eq!(
+        computed,
+        Computed::Stored,
+        "after being computed more than once"
+    );
+    assert!(cache.remove(&9).is_some());
+    cache.clear();
+}
+
 #[test]
 fn large_values_kept_inline_need_no_large_stack() {
     let cache = Cache::new(4);
     std::thread::Builder::new()
-        .stack_size(512 * 1024)
+        .stack_size(768 * 1024)
         .spawn(move || {
             for key in 0..10 {
                 cache.insert(key, [0_u8; 16 * 1024]);
