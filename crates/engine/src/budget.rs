@@ -53,11 +53,26 @@ impl Limit {
     }
 }
 
-/// How much an operation wants to add.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How much an operation wants to add, or has made free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Growth {
     pub(crate) weight: u64,
     pub(crate) entries: u64,
+}
+
+impl Growth {
+    /// What one entry takes.
+    pub(crate) fn of_entry(weight: u32) -> Self {
+        Self {
+            weight: u64::from(weight),
+            entries: 1,
+        }
+    }
+
+    pub(crate) fn add(&mut self, other: Self) {
+        self.weight += other.weight;
+        self.entries += other.entries;
+    }
 }
 
 /// Both limits: by weight and by number of entries.
@@ -80,27 +95,27 @@ impl Budget {
         self.weight.has_room(growth.weight) && self.entries.has_room(growth.entries)
     }
 
-    /// Takes the room if both limits allow it.
-    pub(crate) fn take(&self, growth: Growth) -> bool {
-        if !self.entries.take(growth.entries) {
+    /// Takes the room if both limits allow it, giving `freed` back in the same step;
+    /// otherwise does neither.
+    pub(crate) fn exchange(&self, freed: Growth, growth: Growth) -> bool {
+        let more = |growth: u64, freed: u64| growth.saturating_sub(freed);
+        let entries = more(growth.entries, freed.entries);
+        if !self.entries.take(entries) {
             return false;
         }
-        let taken = self.weight.take(growth.weight);
-        if !taken {
-            self.entries.give_back(growth.entries);
+        if !self.weight.take(more(growth.weight, freed.weight)) {
+            self.entries.give_back(entries);
+            return false;
         }
-        taken
+        self.entries.give_back(more(freed.entries, growth.entries));
+        self.weight.give_back(more(freed.weight, growth.weight));
+        true
     }
 
-    /// Gives back the room of one entry.
-    pub(crate) fn release(&self, weight: u32) {
-        self.weight.give_back(u64::from(weight));
-        self.entries.give_back(1);
-    }
-
-    /// Gives back weight only.
-    pub(crate) fn shrink(&self, weight: u64) {
-        self.weight.give_back(weight);
+    /// Gives room back.
+    pub(crate) fn release(&self, freed: Growth) {
+        self.weight.give_back(freed.weight);
+        self.entries.give_back(freed.entries);
     }
 
     /// Whether a lowered limit is exceeded.
@@ -117,35 +132,58 @@ mod tests {
     fn taking_is_all_or_nothing() {
         let budget = Budget::new(Some(10), Some(2));
         let want = |weight| Growth { weight, entries: 1 };
-        assert!(budget.take(want(6)));
-        assert!(!budget.take(want(5)), "weight");
+        assert!(budget.exchange(Growth::default(), want(6)));
+        assert!(!budget.exchange(Growth::default(), want(5)), "weight");
         assert_eq!((budget.weight.used(), budget.entries.used()), (6, 1));
-        assert!(budget.take(want(4)));
-        assert!(!budget.take(want(0)), "entries");
-        budget.release(6);
+        assert!(budget.exchange(Growth::default(), want(4)));
+        assert!(!budget.exchange(Growth::default(), want(0)), "entries");
+        budget.release(Growth::of_entry(6));
         assert!(budget.has_room(want(6)) && !budget.has_room(want(7)));
+    }
+
+    #[test]
+    fn an_exchange_needs_only_the_difference() {
+        let budget = Budget::new(Some(10), Some(1));
+        assert!(budget.exchange(Growth::default(), Growth::of_entry(7)));
+        assert!(!budget.exchange(Growth::of_entry(7), Growth::of_entry(11)));
+        assert_eq!((budget.weight.used(), budget.entries.used()), (7, 1));
+        assert!(budget.exchange(Growth::of_entry(7), Growth::of_entry(10)));
+        assert!(budget.exchange(Growth::of_entry(10), Growth::of_entry(2)));
+        assert_eq!((budget.weight.used(), budget.entries.used()), (2, 1));
     }
 
     #[test]
     fn a_limit_below_what_is_used_still_lets_nothing_grow() {
         let budget = Budget::new(Some(10), None);
-        assert!(budget.take(Growth {
-            weight: 10,
-            entries: 1
-        }));
+        assert!(budget.exchange(
+            Growth::default(),
+            Growth {
+                weight: 10,
+                entries: 1
+            }
+        ));
         budget.weight.set_max(5);
         assert!(budget.is_exceeded());
-        assert!(!budget.take(Growth {
-            weight: 1,
-            entries: 0
-        }));
-        assert!(budget.take(Growth {
-            weight: 0,
-            entries: 0
-        }));
-        assert!(!budget.take(Growth {
-            weight: u64::MAX,
-            entries: 0
-        }));
+        assert!(!budget.exchange(
+            Growth::default(),
+            Growth {
+                weight: 1,
+                entries: 0
+            }
+        ));
+        assert!(budget.exchange(
+            Growth::default(),
+            Growth {
+                weight: 0,
+                entries: 0
+            }
+        ));
+        assert!(!budget.exchange(
+            Growth::default(),
+            Growth {
+                weight: u64::MAX,
+                entries: 0
+            }
+        ));
     }
 }

@@ -15,8 +15,11 @@ use crate::removal::{Listener, RemovalCause};
 
 /// Most shards of a cache.
 const MAX_SHARDS: usize = 1024;
-/// Entries per shard to aim for, so that no lock covers too much.
-const ENTRIES_PER_SHARD: u64 = 32_768;
+/// Entries per shard to aim for, so that no lock covers too much and no index
+/// takes long to grow.
+const ENTRIES_PER_SHARD: u64 = 8_192;
+/// Entries per shard at least, so that each has enough to choose from.
+const FEWEST_PER_SHARD: u64 = 256;
 
 /// What an entry counts against the weight limit.
 pub(crate) type Weigher<K, V> = Arc<dyn Fn(&K, &V) -> u64 + Send + Sync>;
@@ -91,7 +94,7 @@ impl<K, V, S> CacheBuilder<K, V, S> {
         self
     }
 
-    /// Which entry goes when room is needed; `lru` without this.
+    /// Which entry goes when room is needed; [`Policy::Adaptive`] without this.
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
         self
@@ -230,7 +233,7 @@ fn shards_for(max_entries: Option<u64>) -> usize {
     let whole = |shards: u64| usize::try_from(shards).unwrap_or(MAX_SHARDS);
     parallel
         .max(whole(entries / ENTRIES_PER_SHARD))
-        .min(whole(entries / 64))
+        .min(whole(entries / FEWEST_PER_SHARD))
         .clamp(1, MAX_SHARDS)
         .next_power_of_two()
 }

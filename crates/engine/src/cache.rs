@@ -14,13 +14,13 @@ use larder_core::stats::{CacheStats, Counter, StatsRecorder};
 
 use crate::budget::Budget;
 use crate::builder::{CacheBuilder, Weigher};
-use crate::expiry::Sweep;
-use crate::policy::{Order, Policy};
+use crate::expiry::{NEVER, Sweep};
+use crate::policy::{Policy, Ranking, Shared};
 use crate::removal::Listener;
 use crate::room::Hint;
 use crate::scan::Iter;
-use crate::shard::Shard;
-use crate::sync::{AtomicBool, RwLock};
+use crate::shard::{Kinds, Shard};
+use crate::sync::{AtomicBool, AtomicU64, Lock};
 use crate::write::{Change, Computed};
 
 /// An in-process cache: a map with limits, lifetimes and a policy.
@@ -28,8 +28,8 @@ use crate::write::{Change, Computed};
 /// Clones are the same cache. All methods work from any number of threads. The
 /// limits hold for the whole cache at every moment, and the policy picks the
 /// victim of the whole cache. Values are returned by clone: put an `Arc` around
-/// what is expensive to clone. Operations hash and compare keys under a lock, so
-/// `Hash` and `Eq` of a key must not use the cache.
+/// what is expensive to clone. Operations hash, compare and clone under a lock, so
+/// `Hash`, `Eq` and `Clone` of keys and values must not use the cache.
 ///
 /// ```
 /// use larder_engine::Cache;
@@ -60,10 +60,15 @@ pub(crate) struct Settings<K, V, S> {
 }
 
 pub(crate) struct Inner<K, V, S> {
-    pub(crate) shards: Box<[RwLock<Shard<K, V>>]>,
+    pub(crate) shards: Box<[Lock<Shard<K, V>>]>,
     pub(crate) hints: Box<[Hint]>,
+    /// A lower bound of all deadlines, as far as one thread can tell.
+    pub(crate) soonest: AtomicU64,
+    /// Whose turn it is to give room, where shards are equals.
+    pub(crate) turn: AtomicU64,
     pub(crate) hasher: S,
-    pub(crate) order: Order,
+    pub(crate) policy_name: Policy,
+    pub(crate) policy: Shared,
     pub(crate) budget: Budget,
     pub(crate) weigher: Option<Weigher<K, V>>,
     pub(crate) listener: Option<Listener<K, V>>,
@@ -107,13 +112,25 @@ where
     S: BuildHasher + Send + Sync + 'static,
 {
     pub(crate) fn new_with(settings: Settings<K, V, S>) -> Self {
-        let idles = settings.time_to_idle.is_some();
-        let shards = || 0..settings.shards;
+        let kinds = Kinds {
+            weighs: settings.weigher.is_some(),
+            idles: settings.time_to_idle.is_some(),
+        };
+        let policy = Shared::new(
+            settings.policy,
+            settings.max_entries.unwrap_or_default(),
+            settings.shards,
+        );
+        let new_shard = |_| Lock::new(Shard::new(kinds, Ranking::new(settings.policy, &policy)));
+        let shards = (0..settings.shards).map(new_shard).collect();
         let inner = Arc::new_cyclic(|inner: &Weak<Inner<K, V, S>>| Inner {
-            shards: shards().map(|_| RwLock::new(Shard::new(idles))).collect(),
-            hints: shards().map(|_| Hint::new()).collect(),
+            shards,
+            hints: (0..settings.shards).map(|_| Hint::new()).collect(),
             hasher: settings.hasher,
-            order: Order::new(settings.policy),
+            soonest: AtomicU64::new(NEVER),
+            turn: AtomicU64::new(0),
+            policy_name: settings.policy,
+            policy,
             budget: Budget::new(settings.max_weight, settings.max_entries),
             weigher: settings.weigher,
             listener: settings.listener,
@@ -261,7 +278,7 @@ where
 
     /// Which entry goes when room is needed.
     pub fn policy(&self) -> Policy {
-        self.inner.order.policy()
+        self.inner.policy_name
     }
 
     /// Removes what has expired, in steps of at most 64 entries under one lock.
@@ -296,6 +313,8 @@ where
 
     /// The keys in the order in which they would go, the next victim first; at
     /// most `limit` of them.
+    ///
+    /// True under the exact policies, about right under the others.
     ///
     /// Looks at all entries: for finding out why something was evicted.
     pub fn eviction_order(&self, limit: usize) -> Vec<K>
@@ -362,7 +381,7 @@ impl<K, V, S> Clone for Cache<K, V, S> {
 impl<K, V, S> fmt::Debug for Cache<K, V, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cache")
-            .field("policy", &self.inner.order.policy())
+            .field("policy", &self.inner.policy_name)
             .field("shards", &self.inner.shards.len())
             .field("budget", &self.inner.budget)
             .finish_non_exhaustive()

@@ -18,10 +18,12 @@
 //! # Ok::<(), larder_core::ConfigError>(())
 //! ```
 
+mod bounds;
 mod budget;
 mod builder;
 mod cache;
 mod expiry;
+mod lock;
 mod lookup;
 mod policy;
 mod removal;

@@ -8,8 +8,10 @@ use equivalent::Equivalent;
 use larder_core::options::{Ttl, TtlState};
 use larder_core::stats::Counter;
 
+use crate::budget::Growth;
 use crate::cache::Inner;
 use crate::expiry::{self, NEVER};
+use crate::lock::Guard;
 use crate::removal::{Departures, RemovalCause};
 use crate::shard::Shard;
 use crate::sync::Relaxed;
@@ -37,9 +39,10 @@ where
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let hash = self.hasher.hash_one(key);
-        let shard = self.shards[self.shard_of(hash)].read();
+        let mut shard = self.shards[self.shard_of(hash)].lock();
         let slot = shard.find(hash, key)?;
-        let mut deadline = shard.slab().deadline(slot).load(Relaxed);
+        let (cell, ranking) = shard.entry(slot);
+        let deadline = cell.deadline();
         if deadline != NEVER {
             let now = self.clock.elapsed();
             if deadline <= expiry::millis(now) {
@@ -48,15 +51,43 @@ where
                 return None;
             }
             if as_use && self.time_to_idle.is_some() {
-                deadline = self.deadline_before(shard.slab().end(slot), now);
-                shard.slab().deadline(slot).store(deadline, Relaxed);
-                self.order.postponed(shard.slab().rank(slot), deadline);
+                let end = shard.slab().record(slot).end;
+                let deadline = self.deadline_before(end, now);
+                return Some(self.read_idling(shard, slot, hash, deadline, pick));
             }
         }
-        if as_use {
-            self.order.hit(shard.slab().rank(slot));
+        let seen = if as_use {
+            ranking.used(slot, hash, cell)
+        } else {
+            None
+        };
+        let picked = pick(&cell.item().1, deadline);
+        drop(shard);
+        if let Some(seen) = seen {
+            self.policy.observe(seen);
         }
-        Some(pick(&shard.slab().item(slot).1, deadline))
+        Some(picked)
+    }
+
+    /// The rest of a [`read`](Self::read) that postpones the deadline.
+    fn read_idling<T>(
+        &self,
+        mut shard: Guard<'_, Shard<K, V>>,
+        slot: u32,
+        hash: u64,
+        deadline: u64,
+        pick: impl FnOnce(&V, u64) -> T,
+    ) -> T {
+        let (cell, ranking) = shard.entry(slot);
+        cell.set_deadline(deadline);
+        ranking.postponed(slot, deadline);
+        let seen = ranking.used(slot, hash, cell);
+        let picked = pick(&cell.item().1, deadline);
+        drop(shard);
+        if let Some(seen) = seen {
+            self.policy.observe(seen);
+        }
+        picked
     }
 
     /// Removes a key that was seen to be expired, if it still is.
@@ -127,8 +158,7 @@ where
             }
             record.end = self.end_after(ttl);
             record.deadline = self.deadline_before(record.end, now);
-            record.rank = self.order.retimed(record.rank, record.deadline);
-            shard.set_record(slot, record);
+            shard.retime(slot, record);
             if record.deadline != NEVER {
                 self.begin_watch();
             }
@@ -150,8 +180,8 @@ where
     /// Takes an entry out and gives its room back.
     pub(crate) fn take(&self, shard: &mut Shard<K, V>, hash: u64, slot: u32) -> (K, V) {
         let weight = shard.slab().record(slot).weight;
-        let item = shard.remove(hash, slot);
-        self.budget.release(weight);
+        let item = shard.remove(hash, slot, false);
+        self.budget.release(Growth::of_entry(weight));
         item
     }
 

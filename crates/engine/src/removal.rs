@@ -40,11 +40,18 @@ pub(crate) type Listener<K, V> = Arc<dyn Fn(&K, &V, RemovalCause) + Send + Sync>
 ///
 /// Nothing of the application runs under a lock: neither its listener nor its
 /// `Drop`.
-pub(crate) struct Departures<K, V>(Vec<(K, V, RemovalCause)>);
+pub(crate) struct Departures<K, V> {
+    /// Mostly there is one, and then nothing has to be allocated.
+    first: Option<(K, V, RemovalCause)>,
+    others: Vec<(K, V, RemovalCause)>,
+}
 
 impl<K, V> Default for Departures<K, V> {
     fn default() -> Self {
-        Self(Vec::new())
+        Self {
+            first: None,
+            others: Vec::new(),
+        }
     }
 }
 
@@ -54,16 +61,21 @@ impl<K, V> Departures<K, V> {
     }
 
     pub(crate) fn push(&mut self, key: K, value: V, cause: RemovalCause) {
-        self.0.push((key, value, cause));
+        let entry = (key, value, cause);
+        if self.first.is_none() {
+            self.first = Some(entry);
+        } else {
+            self.others.push(entry);
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.first.is_none()
     }
 
     /// Counts and announces the entries, and drops them.
     pub(crate) fn let_go(self, stats: &StatsRecorder, listener: Option<&Listener<K, V>>) {
-        for (key, value, cause) in self.0 {
+        for (key, value, cause) in self.first.into_iter().chain(self.others) {
             match cause {
                 RemovalCause::Capacity => stats.add(Counter::EvictedCapacity, 1),
                 RemovalCause::Expired => stats.add(Counter::EvictedExpired, 1),

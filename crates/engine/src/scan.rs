@@ -3,6 +3,7 @@
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 
+use crate::budget::Growth;
 use crate::cache::Inner;
 use crate::expiry;
 use crate::removal::{Departures, RemovalCause};
@@ -16,12 +17,12 @@ where
     pub(crate) fn clear(&self) -> u64 {
         let mut cleared = 0;
         for number in 0..self.shards.len() {
-            let blocks = self.shards[number].read().blocks();
+            let blocks = self.shards[number].lock().blocks();
             for block in 0..blocks {
                 let mut gone = Departures::new();
                 self.in_shard(number, |shard| {
                     shard.drain_block(block, &self.hasher, |key, value, record| {
-                        self.budget.release(record.weight);
+                        self.budget.release(Growth::of_entry(record.weight));
                         gone.push(key, value, RemovalCause::Removed);
                         cleared += 1;
                     });
@@ -47,10 +48,10 @@ where
         let Some(shard) = self.shards.get(cursor.shard) else {
             return false;
         };
-        let shard = shard.read();
+        let shard = shard.lock();
         if cursor.block < shard.blocks() {
             let now = expiry::millis(self.now_for(&shard));
-            show(&mut shard.live(cursor.block, now).map(|(_, item)| item));
+            show(&mut shard.live(cursor.block, now));
             cursor.block += 1;
         } else {
             *cursor = Cursor {
@@ -61,21 +62,19 @@ where
         true
     }
 
-    /// The keys by rank, lowest first, at most `limit` of them.
+    /// The keys in the order in which they would go, at most `limit` of them.
     pub(crate) fn eviction_order(&self, limit: usize) -> Vec<K>
     where
         K: Clone,
     {
         let mut ranked = Vec::new();
         for shard in &self.shards {
-            let shard = shard.read();
+            let shard = shard.lock();
             let now = expiry::millis(self.now_for(&shard));
-            for block in 0..shard.blocks() {
-                let live = shard.live(block, now);
-                ranked.extend(live.map(|(rank, item)| (rank, item.0.clone())));
-            }
+            let live = shard.live_in_order(now);
+            ranked.extend(live.map(|(place, item)| (place, item.0.clone())));
         }
-        ranked.sort_unstable_by_key(|(rank, _)| *rank);
+        ranked.sort_unstable_by_key(|(place, _)| *place);
         ranked.truncate(limit);
         ranked.into_iter().map(|(_, key)| key).collect()
     }
@@ -85,7 +84,7 @@ where
     pub(crate) fn validate(&self) {
         let (mut entries, mut weight) = (0, 0);
         for (shard, hint) in self.shards.iter().zip(&self.hints) {
-            let shard = shard.read();
+            let shard = shard.lock();
             let totals = shard.validate(&self.hasher);
             hint.validate(&shard);
             entries += totals.entries;

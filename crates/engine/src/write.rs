@@ -15,7 +15,7 @@ use larder_core::stats::Counter;
 use crate::budget::Growth;
 use crate::cache::Inner;
 use crate::expiry::{self, NEVER};
-use crate::policy::PINNED;
+use crate::policy::Observation;
 use crate::removal::{Departures, RemovalCause};
 use crate::shard::{Record, Shard};
 
@@ -72,8 +72,10 @@ struct Writing<K, V> {
     /// The value that found no room, to be offered again; or one that will not be
     /// stored, to be dropped after the lock.
     unsaved: Option<V>,
-    /// The rank that the pinned entry had.
-    rank_before: Option<u64>,
+    /// The slot that this write has pinned.
+    pinned: Option<u32>,
+    /// What the policy has to learn from it.
+    seen: Option<Observation>,
     gone: Departures<K, V>,
 }
 
@@ -104,7 +106,8 @@ where
             hash: self.hasher.hash_one(&key),
             key: Some(key),
             unsaved: None,
-            rank_before: None,
+            pinned: None,
+            seen: None,
             gone: Departures::new(),
         };
         loop {
@@ -112,6 +115,9 @@ where
                 self.attempt(shard, &mut writing, &mut plan)
             });
             self.let_go(std::mem::take(&mut writing.gone));
+            if let Some(seen) = writing.seen.take() {
+                self.policy.observe(seen);
+            }
             match attempt {
                 Ok(computed) => {
                     match computed {
@@ -161,18 +167,20 @@ where
             weight: u64::from(weight.saturating_sub(old_weight)),
             entries: u64::from(present.is_none()),
         };
-        if !self.budget.take(growth) {
-            pin(shard, present, writing);
+        pin(shard, present, writing);
+        if !self.claim(shard, growth, &mut writing.gone) {
             writing.unsaved = Some(value);
             return Err(growth);
         }
-        self.budget
-            .shrink(u64::from(old_weight.saturating_sub(weight)));
+        unpin(shard, present, writing);
+        self.budget.release(Growth {
+            weight: u64::from(old_weight.saturating_sub(weight)),
+            entries: 0,
+        });
         let (deadline, end) = self.lifetime(ttl, present, now);
         let record = Record {
             deadline,
             end,
-            rank: self.rank_for(present, deadline),
             weight,
         };
         self.store(shard, present, writing, value, record);
@@ -188,15 +196,11 @@ where
     ) -> Option<Present> {
         let key = writing.key.as_ref().expect(KEY_IS_HERE);
         let slot = shard.find(writing.hash, key)?;
-        let mut record = shard.slab().record(slot);
+        let record = shard.slab().record(slot);
         if record.deadline <= expiry::millis(now) {
             let present = Some(Present { slot, record });
             self.take_out(shard, present, writing, RemovalCause::Expired);
             return None;
-        }
-        if record.rank == PINNED {
-            // Pinned by this write, or by another that will set a rank of its own.
-            record.rank = writing.rank_before.unwrap_or(0);
         }
         Some(Present { slot, record })
     }
@@ -249,13 +253,6 @@ where
         (self.deadline_before(end, now), end)
     }
 
-    fn rank_for(&self, present: Option<Present>, deadline: u64) -> u64 {
-        match present {
-            Some(present) => self.order.replaced(present.record.rank, deadline),
-            None => self.order.stored(deadline),
-        }
-    }
-
     fn store(
         &self,
         shard: &mut Shard<K, V>,
@@ -269,7 +266,8 @@ where
             self.begin_watch();
         }
         if let Some(present) = present {
-            let old = shard.replace(present.slot, value, record);
+            let (old, seen) = shard.replace(writing.hash, present.slot, value, record);
+            writing.seen = seen;
             writing.gone.push(key, old, RemovalCause::Replaced);
             return;
         }
@@ -278,8 +276,8 @@ where
         {
             self.evict(shard, victim, &mut writing.gone);
         }
-        shard.insert(writing.hash, key, value, record, &self.hasher);
-        self.order.grown_to(self.budget.entries.used());
+        writing.seen = shard.insert(writing.hash, key, value, record, &self.hasher);
+        self.policy.pace(self.budget.entries.used());
     }
 }
 
@@ -289,20 +287,26 @@ fn pin<K: Hash + Eq, V>(
     present: Option<Present>,
     writing: &mut Writing<K, V>,
 ) {
-    if let Some(Present { slot, mut record }) = present {
-        writing.rank_before = Some(record.rank);
-        record.rank = PINNED;
-        shard.set_record(slot, record);
+    let slot = present.map(|present| present.slot);
+    if writing.pinned != slot {
+        // If the one pinned before is gone, so is its pin.
+        writing.pinned = slot;
+        if let Some(slot) = slot {
+            shard.pin(slot);
+        }
     }
 }
 
-/// Gives a pinned entry its rank back.
+/// Lets a pinned entry go again.
 fn unpin<K: Hash + Eq, V>(
     shard: &mut Shard<K, V>,
     present: Option<Present>,
-    writing: &Writing<K, V>,
+    writing: &mut Writing<K, V>,
 ) {
-    if let (Some(Present { slot, record }), Some(_)) = (present, writing.rank_before) {
-        shard.set_record(slot, record);
+    let slot = present.map(|present| present.slot);
+    if let Some(pinned) = writing.pinned.take()
+        && slot == Some(pinned)
+    {
+        shard.unpin(pinned);
     }
 }

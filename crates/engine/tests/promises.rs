@@ -19,7 +19,7 @@ fn by_length(max: u64) -> larder_engine::CacheBuilder<u32, Vec<u8>> {
 #[test]
 fn each_policy_evicts_the_true_victim_whatever_the_shard() {
     for shards in [1, 16, 256] {
-        for policy in Policy::ALL {
+        for policy in Policy::ALL.into_iter().filter(|policy| policy.is_exact()) {
             let clock = ManualClock::new();
             let cache = Cache::builder()
                 .policy(policy)
@@ -172,6 +172,7 @@ fn the_listener_hears_each_removal_once_with_its_cause_and_may_use_the_cache() {
     );
     let seen_by_listener = Arc::clone(&own);
     let cache = Cache::builder()
+        .policy(Policy::Lru)
         .max_entries(2)
         .clock(Arc::new(clock.clone()))
         .on_removal(move |key: &&str, value: &u32, cause| {

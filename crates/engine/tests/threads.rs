@@ -128,6 +128,7 @@ fn computing_loses_no_update_even_when_room_is_scarce() {
 #[test]
 fn a_reader_never_misses_a_key_that_is_only_replaced() {
     let cache: Cache<u64, u64> = Cache::builder()
+        .policy(Policy::Lru)
         .max_weight(1_000)
         .weigher(|_, weight| *weight)
         .build()

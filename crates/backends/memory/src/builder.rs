@@ -48,7 +48,7 @@ impl InMemoryBuilder {
             max_entries: None,
             max_key_bytes: MAX_KEY_BYTES,
             default_ttl: None,
-            policy: Policy::default(),
+            policy: Policy::Lru,
             clock: None,
         }
     }

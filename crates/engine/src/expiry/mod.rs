@@ -11,10 +11,13 @@ use std::time::Duration;
 pub(crate) use janitor::{Sweep, watch};
 
 /// The deadline of what does not expire.
-pub(crate) const NEVER: u64 = u64::MAX;
+pub(crate) const NEVER: u64 = (1 << DEADLINE_BITS) - 1;
 
 /// The last deadline; longer lifetimes end here, 34 years after the clock's start.
-pub(crate) const LATEST: u64 = (1 << 40) - 1;
+pub(crate) const LATEST: u64 = NEVER - 1;
+
+/// Bits of a deadline, so that it can share a word.
+pub(crate) const DEADLINE_BITS: u32 = 40;
 
 /// The moment `elapsed` in milliseconds.
 pub(crate) fn millis(elapsed: Duration) -> u64 {

@@ -7,9 +7,6 @@ use crate::sync::{AtomicU64, Relaxed};
 /// The rank of nothing: above every entry.
 pub(crate) const NO_RANK: u64 = u64::MAX;
 
-/// The rank of an entry that is being rewritten: the last to go.
-pub(crate) const PINNED: u64 = u64::MAX - 1;
-
 /// Half-life of a use under `lfu`, at least: short runs never feel it.
 const HALF_LIFE: u64 = 1 << 20;
 /// Half-life in turnovers of the cache, once that is longer.
@@ -29,7 +26,7 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    pub(crate) fn new(policy: Policy) -> Self {
+    pub(super) fn new(policy: Policy) -> Self {
         Self {
             policy,
             uses: AtomicU64::new(0),
@@ -37,62 +34,56 @@ impl Order {
         }
     }
 
-    pub(crate) fn policy(&self) -> Policy {
-        self.policy
-    }
-
     /// The rank of an entry stored now.
-    pub(crate) fn stored(&self, deadline: u64) -> u64 {
+    pub(super) fn stored(&self, deadline: u64) -> u64 {
         let now = self.tick();
         match self.policy {
-            Policy::Lru | Policy::Lfu | Policy::Fifo => now,
             Policy::Ttl => by_deadline(deadline, now),
+            _ => now,
         }
     }
 
     /// The rank of an entry whose value is replaced now.
-    pub(crate) fn replaced(&self, rank: u64, deadline: u64) -> u64 {
+    pub(super) fn replaced(&self, rank: u64, deadline: u64) -> u64 {
         match self.policy {
             Policy::Lfu => lfu::used(rank, self.tick(), self.half_life.load(Relaxed)),
-            Policy::Lru | Policy::Fifo | Policy::Ttl => self.stored(deadline),
+            _ => self.stored(deadline),
         }
     }
 
     /// The rank of an entry that gets another deadline.
-    pub(crate) fn retimed(&self, rank: u64, deadline: u64) -> u64 {
+    pub(super) fn retimed(&self, rank: u64, deadline: u64) -> u64 {
         match self.policy {
             Policy::Ttl => self.stored(deadline),
-            Policy::Lru | Policy::Lfu | Policy::Fifo => rank,
+            _ => rank,
         }
     }
 
-    /// Notes a hit in the entry's rank.
+    /// Whether a hit changes a rank.
+    pub(super) fn minds_hits(&self) -> bool {
+        matches!(self.policy, Policy::Lru | Policy::Lfu)
+    }
+
+    /// The rank of an entry after a hit.
     #[inline]
-    pub(crate) fn hit(&self, rank: &AtomicU64) {
+    pub(super) fn used(&self, rank: u64) -> u64 {
         match self.policy {
-            Policy::Lru => rank.store(self.tick(), Relaxed),
-            Policy::Lfu => {
-                let before = rank.load(Relaxed);
-                // A pinned entry is about to get its rank from whoever pinned it.
-                if before != PINNED {
-                    let after = lfu::used(before, self.tick(), self.half_life.load(Relaxed));
-                    rank.store(after, Relaxed);
-                }
-            }
-            Policy::Fifo | Policy::Ttl => {}
+            Policy::Lru => self.tick(),
+            Policy::Lfu => lfu::used(rank, self.tick(), self.half_life.load(Relaxed)),
+            _ => rank,
         }
     }
 
-    /// Notes in the entry's rank that a hit has postponed its deadline.
-    pub(crate) fn postponed(&self, rank: &AtomicU64, deadline: u64) {
-        let before = rank.load(Relaxed);
-        if self.policy == Policy::Ttl && before != PINNED {
-            rank.store(by_deadline(deadline, before), Relaxed);
+    /// The rank of an entry whose deadline a hit has postponed.
+    pub(super) fn postponed(&self, rank: u64, deadline: u64) -> u64 {
+        match self.policy {
+            Policy::Ttl => by_deadline(deadline, rank),
+            _ => rank,
         }
     }
 
     /// Lets uses age in proportion to a cache that has grown to `entries`.
-    pub(crate) fn grown_to(&self, entries: u64) {
+    pub(super) fn grown_to(&self, entries: u64) {
         let wanted = entries.saturating_mul(HALF_LIFE_TURNOVERS);
         if self.policy == Policy::Lfu && wanted > self.half_life.load(Relaxed) {
             self.half_life
@@ -124,19 +115,16 @@ mod tests {
     fn under_ttl_the_soonest_end_ranks_lowest_and_no_end_highest() {
         let order = Order::new(Policy::Ttl);
         let ranks = [5, 5, 6, LATEST, NEVER, NEVER].map(|deadline| order.stored(deadline));
-        assert!(ranks.is_sorted() && ranks[5] < PINNED, "{ranks:?}");
+        assert!(ranks.is_sorted() && ranks[5] < NO_RANK, "{ranks:?}");
         assert!(order.stored(4) < ranks[0]);
     }
 
     #[test]
     fn only_lru_and_lfu_mind_hits() {
-        for policy in Policy::ALL {
+        for policy in [Policy::Lru, Policy::Lfu, Policy::Fifo, Policy::Ttl] {
             let order = Order::new(policy);
-            let rank = AtomicU64::new(order.stored(NEVER));
-            let before = rank.load(Relaxed);
-            order.hit(&rank);
-            let minds = matches!(policy, Policy::Lru | Policy::Lfu);
-            assert_eq!(rank.load(Relaxed) > before, minds, "{policy}");
+            let rank = order.stored(NEVER);
+            assert_eq!(order.used(rank) > rank, order.minds_hits(), "{policy}");
         }
     }
 }

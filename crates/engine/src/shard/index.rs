@@ -1,55 +1,87 @@
 //! From a key's hash to its slot: one cache line for almost every lookup.
 //!
-//! A bucket is one cache line of 15 cells; a cell holds a slot and 8 bits of the
-//! hash. A key lives in its home bucket or, if that was full, in the alternate,
-//! which follows from the bucket and the 8 bits alone; so entries can move and go
-//! without their keys being read. The sixteenth word of a bucket counts how many
-//! of its own live in their alternate, so that a miss needs the second line only
-//! if that is not zero. There are no tombstones: removing never degrades lookups.
+//! A bucket is one cache line of 12 cells; a cell has a tag of 8 bits of the hash
+//! and a slot, and all tags of a bucket are compared at once. A key lives in its
+//! home bucket or, if that was full, in the alternate, which follows from the bucket
+//! and the tag alone; so entries can move and go without their keys being read. A
+//! bucket counts how many of its own live in their alternate, so that a miss needs
+//! the second line only if that is not zero. There are no tombstones: removing never
+//! degrades lookups. Keys of equal hash beyond two buckets' worth, which a broken
+//! `Hash` makes, go into a plain list.
 
 /// Slots are below this.
-pub(crate) const MAX_SLOTS: u32 = (1 << SLOT_BITS) - 1;
+pub(crate) const MAX_SLOTS: u32 = AWAY;
 
-const SLOT_BITS: u32 = 23;
-/// A cell is 0 when free, else `away | tag | slot + 1`.
-const SLOT: u32 = (1 << SLOT_BITS) - 1;
-const TAG: u32 = 0xff << SLOT_BITS;
-/// The cell is in its alternate bucket.
+/// Set in a cell whose bucket is its alternate.
 const AWAY: u32 = 1 << 31;
 
-const CELLS: usize = 15;
-/// Index grows above this share of used cells, in eighths.
-const MAX_LOAD_EIGHTHS: usize = 7;
+const CELLS: usize = 12;
+/// Index grows above this share of used cells, in sixteenths.
+const MAX_LOAD_SIXTEENTHS: usize = 13;
+/// A full pair of buckets makes the index grow only above this share.
+const FAIR_LOAD_SIXTEENTHS: usize = 6;
 
-/// A cache line: the cells, and in the last word how many keys of this home are
-/// in their alternate bucket. That count is too small to look like a tag, so all
-/// words can be compared alike.
-#[derive(Debug, Clone, Copy, Default)]
-#[repr(align(64))]
-struct Bucket([u32; CELLS + 1]);
+/// A cache line of cells. A free cell has tag 0.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(C, align(64))]
+struct Bucket {
+    first_tags: [u8; 8],
+    last_tags: [u8; 4],
+    /// How many keys of this home are in their alternate bucket.
+    away: u32,
+    slots: [u32; CELLS],
+}
+
+/// Cells of a bucket, as bits: cell `n` at `8 * n`, from 8 on at `8 * (n - 8) + 1`.
+struct Cells(u64);
+
+impl Iterator for Cells {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        if self.0 == 0 {
+            return None;
+        }
+        let bit = self.0.trailing_zeros() as usize;
+        self.0 &= self.0 - 1;
+        Some((bit >> 3) + ((bit & 1) << 3))
+    }
+}
 
 impl Bucket {
-    /// A bit for each cell with this tag. Free cells have no tag.
+    /// The cells with this tag.
     #[inline]
-    fn with_tag(&self, tag: u32) -> u32 {
-        let mut found = 0;
-        for (position, word) in self.0.iter().enumerate() {
-            found |= u32::from(word & TAG == tag) << position;
+    fn with_tag(&self, tag: u8) -> Cells {
+        const EACH: u64 = 0x0101_0101_0101_0101;
+        let wanted = EACH * u64::from(tag);
+        let first = zero_bytes(u64::from_le_bytes(self.first_tags) ^ wanted);
+        let last = u64::from(u32::from_le_bytes(self.last_tags));
+        let last = zero_bytes((last ^ wanted) | !u64::from(u32::MAX));
+        Cells(first >> 7 | last >> 6)
+    }
+
+    #[inline]
+    fn tag(&mut self, cell: usize) -> &mut u8 {
+        match cell.checked_sub(self.first_tags.len()) {
+            None => &mut self.first_tags[cell],
+            Some(cell) => &mut self.last_tags[cell],
         }
-        found
     }
 
-    fn cells(&self) -> &[u32] {
-        &self.0[..CELLS]
+    /// The slots of the cells in use.
+    fn used(&self) -> impl Iterator<Item = u32> {
+        let tags = self.first_tags.iter().chain(&self.last_tags);
+        let cells = tags.zip(&self.slots).filter(|(tag, _)| **tag != 0);
+        cells.map(|(_, slot)| *slot & !AWAY)
     }
+}
 
-    fn free(&self) -> Option<usize> {
-        self.cells().iter().position(|cell| *cell == 0)
-    }
-
-    fn away(&mut self) -> &mut u32 {
-        &mut self.0[CELLS]
-    }
+/// The highest bit of each byte that is zero, and no other bit.
+#[inline]
+fn zero_bytes(word: u64) -> u64 {
+    const LOW_BITS: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+    !(((word & LOW_BITS) + LOW_BITS) | word | LOW_BITS)
 }
 
 /// Slots by hash.
@@ -57,13 +89,15 @@ impl Bucket {
 pub(crate) struct Index {
     buckets: Vec<Bucket>,
     len: usize,
+    /// Hashes and slots that found no cell.
+    strays: Vec<(u64, u32)>,
 }
 
 /// Where a hash belongs.
 #[derive(Clone, Copy)]
 struct Home {
     bucket: usize,
-    tag: u32,
+    tag: u8,
 }
 
 impl Index {
@@ -76,29 +110,44 @@ impl Index {
     /// The slot under `hash` that `is_it` recognises.
     #[inline]
     pub(crate) fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
-        if self.buckets.is_empty() {
-            return None;
-        }
         let home = self.home(hash);
-        let bucket = &self.buckets[home.bucket];
-        if let Some(cell) = pick(bucket, home.tag, &mut is_it) {
-            return Some(slot_of(bucket.0[cell]));
+        let bucket = self.buckets.get(home.bucket)?;
+        for cell in bucket.with_tag(home.tag) {
+            let slot = bucket.slots[cell] & !AWAY;
+            if is_it(slot) {
+                return Some(slot);
+            }
         }
-        if bucket.0[CELLS] == 0 {
+        if bucket.away == 0 {
             return None;
         }
+        self.find_away(hash, home, is_it)
+    }
+
+    #[inline(never)]
+    fn find_away(&self, hash: u64, home: Home, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
         let bucket = &self.buckets[self.alternate(home.bucket, home.tag)];
-        pick(bucket, home.tag, is_it).map(|cell| slot_of(bucket.0[cell]))
+        let mut slots = bucket
+            .with_tag(home.tag)
+            .map(|cell| bucket.slots[cell] & !AWAY);
+        if let Some(slot) = slots.find(|slot| is_it(*slot)) {
+            return Some(slot);
+        }
+        let strays = self.strays.iter().filter(|(other, _)| *other == hash);
+        strays.map(|(_, slot)| *slot).find(|slot| is_it(*slot))
     }
 
     /// Adds a slot that is not in it; `hash_of` tells the hash of any slot in it.
     pub(crate) fn insert(&mut self, hash: u64, slot: u32, hash_of: impl Fn(u32) -> u64) {
-        let full = self.buckets.len() * CELLS * MAX_LOAD_EIGHTHS / 8;
-        if self.len >= full {
-            self.resize(self.buckets.len() * 3 / 2 + 1, &hash_of);
+        if self.len >= self.cells() * MAX_LOAD_SIXTEENTHS / 16 {
+            self.grow(&hash_of);
         }
         while !self.place(hash, slot) {
-            self.resize(self.buckets.len() * 3 / 2 + 1, &hash_of);
+            if self.len * 16 < self.cells() * FAIR_LOAD_SIXTEENTHS {
+                self.place_stray(hash, slot);
+                break;
+            }
+            self.grow(&hash_of);
         }
         self.len += 1;
     }
@@ -106,88 +155,110 @@ impl Index {
     /// Takes a slot out.
     pub(crate) fn remove(&mut self, hash: u64, slot: u32) {
         let home = self.home(hash);
-        let mut is_it = |other| other == slot;
-        if let Some(cell) = pick(&self.buckets[home.bucket], home.tag, &mut is_it) {
-            self.take(home.bucket, cell);
-        } else {
-            let alternate = self.alternate(home.bucket, home.tag);
-            let cell = pick(&self.buckets[alternate], home.tag, is_it)
-                .expect("the slot was inserted under this hash");
-            self.take(alternate, cell);
-        }
+        let alternate = self.alternate(home.bucket, home.tag);
         self.len -= 1;
+        for bucket in [home.bucket, alternate] {
+            let cells = self.buckets[bucket].with_tag(home.tag);
+            for cell in cells {
+                if self.buckets[bucket].slots[cell] & !AWAY == slot {
+                    self.free(bucket, cell);
+                    return;
+                }
+            }
+        }
+        let stray = self.strays.iter().position(|(_, other)| *other == slot);
+        self.strays
+            .swap_remove(stray.expect("the slot was inserted under this hash"));
+        self.buckets[home.bucket].away -= 1;
     }
 
     /// Gives memory back once most of it is unused.
     pub(crate) fn shrink(&mut self, hash_of: impl Fn(u32) -> u64) {
-        if self.len * 8 < self.buckets.len() * CELLS {
+        if self.len * 8 < self.cells() {
             self.resize(self.len.div_ceil(CELLS / 2), &hash_of);
         }
     }
 
-    /// Empties one cell and returns what was in it.
-    fn take(&mut self, bucket: usize, cell: usize) -> u32 {
-        let taken = std::mem::take(&mut self.buckets[bucket].0[cell]);
-        if taken & AWAY != 0 {
-            let home = self.alternate(bucket, taken & TAG);
-            *self.buckets[home].away() -= 1;
+    fn cells(&self) -> usize {
+        self.buckets.len() * CELLS
+    }
+
+    /// Empties one cell and returns its slot, with its `AWAY` bit.
+    fn free(&mut self, bucket: usize, cell: usize) -> u32 {
+        let tag = std::mem::take(self.buckets[bucket].tag(cell));
+        let slot = std::mem::take(&mut self.buckets[bucket].slots[cell]);
+        if slot & AWAY != 0 {
+            let home = self.alternate(bucket, tag);
+            self.buckets[home].away -= 1;
         }
-        taken
+        slot
     }
 
     /// Puts a slot into a free cell of its two buckets, perhaps after moving another.
     fn place(&mut self, hash: u64, slot: u32) -> bool {
         let home = self.home(hash);
-        let cell = home.tag | (slot + 1);
-        if self.put(home.bucket, cell) {
+        if self.put(home.bucket, home.tag, slot) {
             return true;
         }
         let alternate = self.alternate(home.bucket, home.tag);
-        if self.put(alternate, cell | AWAY) {
-            *self.buckets[home.bucket].away() += 1;
+        if self.put(alternate, home.tag, slot | AWAY) {
+            self.buckets[home.bucket].away += 1;
             return true;
         }
-        (0..CELLS).any(|other| self.move_over(home.bucket, other)) && self.put(home.bucket, cell)
+        (0..CELLS).any(|other| self.move_over(home.bucket, other))
+            && self.put(home.bucket, home.tag, slot)
     }
 
-    fn put(&mut self, bucket: usize, cell: u32) -> bool {
-        let bucket = &mut self.buckets[bucket];
-        let Some(free) = bucket.free() else {
+    fn place_stray(&mut self, hash: u64, slot: u32) {
+        let home = self.home(hash).bucket;
+        self.buckets[home].away += 1;
+        self.strays.push((hash, slot));
+    }
+
+    fn put(&mut self, bucket: usize, tag: u8, slot: u32) -> bool {
+        let Some(bucket) = self.buckets.get_mut(bucket) else {
             return false;
         };
-        bucket.0[free] = cell;
+        let Some(free) = bucket.with_tag(0).next() else {
+            return false;
+        };
+        *bucket.tag(free) = tag;
+        bucket.slots[free] = slot;
         true
     }
 
     /// Moves a cell to the other of its two buckets, if that has room.
     fn move_over(&mut self, bucket: usize, cell: usize) -> bool {
-        let moved = self.buckets[bucket].0[cell];
-        let other = self.alternate(bucket, moved & TAG);
-        if other == bucket || !self.put(other, moved ^ AWAY) {
+        let tag = *self.buckets[bucket].tag(cell);
+        let slot = self.buckets[bucket].slots[cell];
+        let other = self.alternate(bucket, tag);
+        if other == bucket || !self.put(other, tag, slot ^ AWAY) {
             return false;
         }
-        self.take(bucket, cell);
-        if moved & AWAY == 0 {
-            *self.buckets[bucket].away() += 1;
+        self.free(bucket, cell);
+        if slot & AWAY == 0 {
+            self.buckets[bucket].away += 1;
         }
         true
+    }
+
+    fn grow(&mut self, hash_of: &impl Fn(u32) -> u64) {
+        self.resize(self.buckets.len() * 5 / 4 + 1, hash_of);
     }
 
     fn resize(&mut self, buckets: usize, hash_of: &impl Fn(u32) -> u64) {
         let slots: Vec<u32> = self
             .buckets
             .iter()
-            .flat_map(Bucket::cells)
-            .filter(|cell| **cell != 0)
-            .map(|cell| slot_of(*cell))
+            .flat_map(Bucket::used)
+            .chain(self.strays.iter().map(|(_, slot)| *slot))
             .collect();
-        let mut wanted = buckets;
-        loop {
-            self.buckets = vec![Bucket::default(); wanted];
-            if slots.iter().all(|slot| self.place(hash_of(*slot), *slot)) {
-                return;
+        self.buckets = vec![Bucket::default(); buckets];
+        self.strays.clear();
+        for slot in slots {
+            if !self.place(hash_of(slot), slot) {
+                self.place_stray(hash_of(slot), slot);
             }
-            wanted = wanted * 3 / 2 + 1;
         }
     }
 
@@ -195,16 +266,16 @@ impl Index {
     fn home(&self, hash: u64) -> Home {
         Home {
             bucket: spread(hash, self.buckets.len()),
-            // 1 to 255: a tag of zero would match free cells.
-            tag: ((hash >> 32) as u32 & 0xff).max(1) << SLOT_BITS,
+            // 1 to 255: a tag of zero would be a free cell's.
+            tag: u8::try_from((hash >> 32) & 0xff).map_or(1, |tag| tag.max(1)),
         }
     }
 
     /// The other bucket of a tag: applying it twice leads back.
     #[inline]
-    fn alternate(&self, bucket: usize, tag: u32) -> usize {
+    fn alternate(&self, bucket: usize, tag: u8) -> usize {
         let count = self.buckets.len();
-        let sum = spread(u64::from(tag >> SLOT_BITS).wrapping_mul(0x9e37_79b9), count);
+        let sum = spread(u64::from(tag).wrapping_mul(0x9e37_79b9), count);
         if sum >= bucket {
             sum - bucket
         } else {
@@ -217,24 +288,6 @@ impl Index {
 #[inline]
 fn spread(hash: u64, count: usize) -> usize {
     (((hash & 0xffff_ffff) * count as u64) >> 32) as usize
-}
-
-fn slot_of(cell: u32) -> u32 {
-    (cell & SLOT) - 1
-}
-
-/// The cell with this tag whose slot `is_it` recognises.
-#[inline]
-fn pick(bucket: &Bucket, tag: u32, mut is_it: impl FnMut(u32) -> bool) -> Option<usize> {
-    let mut candidates = bucket.with_tag(tag);
-    while candidates != 0 {
-        let cell = candidates.trailing_zeros() as usize;
-        if is_it(slot_of(bucket.0[cell])) {
-            return Some(cell);
-        }
-        candidates &= candidates - 1;
-    }
-    None
 }
 
 #[cfg(test)]
@@ -276,7 +329,7 @@ mod tests {
             index
                 .buckets
                 .iter()
-                .all(|bucket| bucket.0 == [0; CELLS + 1])
+                .all(|bucket| *bucket == Bucket::default())
         );
         index.shrink(hash);
         assert!(index.buckets.is_empty());
@@ -291,6 +344,7 @@ mod tests {
     fn agrees_with_a_map_under_bad_hashes() {
         check(|slot| mix(u64::from(slot % 200)), 20_000);
         check(|slot| u64::from(slot) << 32, 5_000);
+        check(|_| 7, 2_000);
     }
 
     #[test]
@@ -298,10 +352,10 @@ mod tests {
         for count in 1..40 {
             let index = Index {
                 buckets: vec![Bucket::default(); count],
-                len: 0,
+                ..Index::default()
             };
             for bucket in 0..count {
-                for tag in (1..256).map(|tag| tag << SLOT_BITS) {
+                for tag in 1..=255 {
                     let other = index.alternate(bucket, tag);
                     assert_eq!(index.alternate(other, tag), bucket);
                 }
@@ -310,13 +364,33 @@ mod tests {
     }
 
     #[test]
-    fn a_full_index_wastes_less_than_half_of_its_cells() {
+    fn tags_are_found_where_they_are() {
+        let mut bucket = Bucket::default();
+        for cell in 0..CELLS {
+            *bucket.tag(cell) = [3, 2, 1, 255, 128, 0][cell % 6];
+        }
+        for (tag, cells) in [
+            (3, [0, 6]),
+            (2, [1, 7]),
+            (1, [2, 8]),
+            (255, [3, 9]),
+            (0, [5, 11]),
+        ] {
+            let mut found: Vec<usize> = bucket.with_tag(tag).collect();
+            found.sort_unstable();
+            assert_eq!(found, cells, "tag {tag}");
+        }
+        assert_eq!(bucket.with_tag(7).next(), None);
+    }
+
+    #[test]
+    fn a_full_index_wastes_less_than_a_third_of_its_cells() {
         let mut index = Index::default();
         for slot in 0..50_000 {
             index.insert(mix(u64::from(slot)), slot, |slot| mix(u64::from(slot)));
-            let cells = index.buckets.len() * CELLS;
+            let cells = index.cells();
             assert!(
-                slot < 100 || cells < 2 * index.len(),
+                slot < 1_000 || 5 * cells < 8 * index.len(),
                 "{cells} for {}",
                 index.len()
             );

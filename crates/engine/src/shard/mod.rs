@@ -1,10 +1,9 @@
 //! One part of the entries, behind one lock.
 //!
 //! Invariants, checked by [`Shard::validate`]: the index and the slab hold the
-//! same slots; the bound of each block is at most the smallest rank and the
-//! smallest deadline in it.
+//! same slots, and the ranking knows each; the bound of each block is at most the
+//! soonest deadline in it.
 
-mod bounds;
 mod index;
 mod slab;
 #[cfg(any(test, fuzzing, feature = "validate"))]
@@ -14,39 +13,47 @@ use std::hash::{BuildHasher, Hash};
 
 use equivalent::Equivalent;
 
+use crate::bounds::Bounds;
 use crate::expiry::NEVER;
-use crate::policy::NO_RANK;
-use crate::sync::Relaxed;
+use crate::policy::{Observation, Ranking};
 
-use bounds::Bounds;
 use index::{Index, MAX_SLOTS};
-pub(crate) use slab::Record;
 use slab::{BLOCK, Slab, block_of};
+pub(crate) use slab::{Cell, Kinds, NOTE_BITS, Record};
 
 /// Entries of one shard with their order of eviction and of expiry.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Shard<K, V> {
     index: Index,
     slab: Slab<K, V>,
-    victims: Bounds,
+    ranking: Ranking,
     deadlines: Bounds,
+    /// Entries that are being rewritten: the last to go. One may be in twice.
+    pinned: Vec<u32>,
 }
 
 impl<K: Hash + Eq, V> Shard<K, V> {
-    /// An empty shard; `idles` says whether deadlines and ends may differ.
-    pub(crate) fn new(idles: bool) -> Self {
+    pub(crate) fn new(kinds: Kinds, ranking: Ranking) -> Self {
         Self {
             index: Index::default(),
-            slab: Slab::new(idles),
-            victims: Bounds::default(),
+            slab: Slab::new(kinds),
+            ranking,
             deadlines: Bounds::default(),
+            pinned: Vec::new(),
         }
     }
 
-    /// The entries, for reading and for noting hits.
+    /// The entries, for reading.
     #[inline]
     pub(crate) fn slab(&self) -> &Slab<K, V> {
         &self.slab
+    }
+
+    /// An entry and the order that it is in.
+    #[inline]
+    pub(crate) fn entry(&mut self, slot: u32) -> (&mut Cell<K, V>, &mut Ranking) {
+        (self.slab.cell_mut(slot), &mut self.ranking)
     }
 
     /// Whether no further entry fits, whatever the limits say.
@@ -69,52 +76,77 @@ impl<K: Hash + Eq, V> Shard<K, V> {
         value: V,
         record: Record,
         hasher: &impl BuildHasher,
-    ) {
+    ) -> Option<Observation> {
         let slot = self.slab.insert(key, value, record);
         let slab = &self.slab;
         self.index
             .insert(hash, slot, |slot| hasher.hash_one(&slab.item(slot).0));
-        self.rebound(slot, record);
+        self.bound_deadline(slot, record);
+        let cell = self.slab.cell_mut(slot);
+        self.ranking.stored(slot, hash, cell)
     }
 
     /// Replaces the value of a slot, and what is known about it.
-    pub(crate) fn replace(&mut self, slot: u32, value: V, record: Record) -> V {
-        self.set_record(slot, record);
-        self.slab.replace(slot, value)
-    }
-
-    /// Replaces what is known about a slot.
-    pub(crate) fn set_record(&mut self, slot: u32, record: Record) {
+    pub(crate) fn replace(
+        &mut self,
+        hash: u64,
+        slot: u32,
+        value: V,
+        record: Record,
+    ) -> (V, Option<Observation>) {
         self.slab.set_record(slot, record);
-        self.rebound(slot, record);
+        self.bound_deadline(slot, record);
+        let seen = self.ranking.replaced(slot, hash, self.slab.cell_mut(slot));
+        (self.slab.replace(slot, value), seen)
     }
 
-    /// Removes a slot whose key has this hash.
-    ///
-    /// Bounds stay: they are lower bounds, and the next look corrects them.
-    pub(crate) fn remove(&mut self, hash: u64, slot: u32) -> (K, V) {
+    /// Gives a slot another deadline.
+    pub(crate) fn retime(&mut self, slot: u32, record: Record) {
+        self.slab.set_record(slot, record);
+        self.bound_deadline(slot, record);
+        self.ranking.retimed(slot, record.deadline);
+    }
+
+    /// Removes a slot whose key has this hash; `evicted` says that it was for room.
+    pub(crate) fn remove(&mut self, hash: u64, slot: u32, evicted: bool) -> (K, V) {
         self.index.remove(hash, slot);
-        self.slab.remove(slot)
+        let item = self.slab.remove(slot);
+        self.ranking.removed(slot, hash, evicted, self.slab.len());
+        if !self.pinned.is_empty() {
+            self.pinned.retain(|pinned| *pinned != slot);
+        }
+        item
     }
 
-    /// The entry with the lowest rank; afterwards the bound says the same.
-    pub(crate) fn victim(&mut self) -> Option<(u64, u32)> {
-        loop {
-            let (bound, block) = self.victims.min()?;
-            let lowest = self.slab.lowest_rank(block);
-            let rank = lowest.map(|(rank, _)| rank);
-            if rank != Some(bound) {
-                self.victims.set(block, rank);
-            }
-            if lowest.is_some() && self.victims.min().is_some_and(|(_, first)| first == block) {
-                return lowest;
-            }
+    /// Makes an entry the last to go while room is made for its new value.
+    pub(crate) fn pin(&mut self, slot: u32) {
+        self.pinned.push(slot);
+    }
+
+    /// Takes one [`pin`](Self::pin) back.
+    pub(crate) fn unpin(&mut self, slot: u32) {
+        if let Some(at) = self.pinned.iter().position(|pinned| *pinned == slot) {
+            self.pinned.swap_remove(at);
+            self.ranking.unpinned(slot);
         }
+    }
+
+    /// The entry that goes first, with its rank.
+    pub(crate) fn victim(&mut self) -> Option<(u64, u32)> {
+        let slab = &self.slab;
+        self.ranking
+            .victim(&self.pinned, |slot| slab.cell(slot).note())
+    }
+
+    /// An entry that is being rewritten: all that is left to evict.
+    pub(crate) fn last_resort(&self) -> Option<u32> {
+        self.pinned.first().copied()
     }
 
     /// A lower bound of the ranks here.
     pub(crate) fn victim_bound(&self) -> u64 {
-        self.victims.min().map_or(NO_RANK, |(bound, _)| bound)
+        let unpinned = self.slab.len().saturating_sub(self.pinned.len());
+        self.ranking.bound(unpinned)
     }
 
     /// A lower bound of the deadlines here.
@@ -137,7 +169,7 @@ impl<K: Hash + Eq, V> Shard<K, V> {
             let record = self.slab.record(slot);
             if record.deadline <= now {
                 let hash = hasher.hash_one(&self.slab.item(slot).0);
-                let (key, value) = self.remove(hash, slot);
+                let (key, value) = self.remove(hash, slot, false);
                 expired(key, value, record);
             }
         }
@@ -155,20 +187,33 @@ impl<K: Hash + Eq, V> Shard<K, V> {
         for slot in self.slab.occupied(block) {
             let record = self.slab.record(slot);
             let hash = hasher.hash_one(&self.slab.item(slot).0);
-            let (key, value) = self.remove(hash, slot);
+            let (key, value) = self.remove(hash, slot, false);
             drained(key, value, record);
         }
-        self.victims.set(block, None);
         self.deadlines.set(block, None);
         self.shrink(hasher);
     }
 
-    /// The live entries of one block at `now`, with their ranks.
-    pub(crate) fn live(&self, block: u32, now: u64) -> impl Iterator<Item = (u64, &(K, V))> {
-        self.slab
-            .occupied(block)
-            .filter(move |slot| self.slab.deadline(*slot).load(Relaxed) > now)
-            .map(|slot| (self.slab.rank(slot).load(Relaxed), self.slab.item(slot)))
+    /// The live entries of one block at `now`.
+    pub(crate) fn live(&self, block: u32, now: u64) -> impl Iterator<Item = &(K, V)> {
+        self.live_slots(block, now).map(|slot| self.slab.item(slot))
+    }
+
+    /// The live entries of all blocks at `now`, with numbers: the lower to go the
+    /// sooner.
+    pub(crate) fn live_in_order(&self, now: u64) -> impl Iterator<Item = (u64, &(K, V))> {
+        let live = (0..self.blocks()).flat_map(|block| self.live_slots(block, now));
+        let slots: Vec<u32> = live.collect();
+        let places = self
+            .ranking
+            .places(&slots, |slot| self.slab.cell(slot).note());
+        let items = slots.into_iter().map(|slot| self.slab.item(slot));
+        places.into_iter().zip(items)
+    }
+
+    fn live_slots(&self, block: u32, now: u64) -> impl Iterator<Item = u32> {
+        let occupied = self.slab.occupied(block);
+        occupied.filter(move |slot| self.slab.deadline(*slot) > now)
     }
 
     /// How many blocks there are to look through.
@@ -176,15 +221,16 @@ impl<K: Hash + Eq, V> Shard<K, V> {
         u32::try_from(self.slab.blocks()).expect("slots are 23 bits")
     }
 
-    fn rebound(&mut self, slot: u32, record: Record) {
-        let block = block_of(slot);
-        self.victims.lower(block, record.rank);
+    fn bound_deadline(&mut self, slot: u32, record: Record) {
         if record.deadline != NEVER {
-            self.deadlines.lower(block, record.deadline);
+            self.deadlines.lower(block_of(slot), record.deadline);
         }
     }
 
     fn shrink(&mut self, hasher: &impl BuildHasher) {
+        if self.slab.len() == 0 {
+            self.ranking.forget();
+        }
         let slab = &self.slab;
         self.index
             .shrink(|slot| hasher.hash_one(&slab.item(slot).0));

@@ -1,13 +1,13 @@
 //! Where entries live: blocks of 64 slots.
 //!
-//! A hit reads key, value and deadline, so they are neighbours. An eviction looks
-//! through the ranks of a block, so they are a column of their own, a few cache
-//! lines long. A slot number stays valid until its entry is removed. An empty block
-//! gives its memory back, but for one in reserve.
+//! A hit reads key, value and deadline, so they are neighbours; what else is known of
+//! an entry is in columns, and only those that the cache needs exist. A slot number
+//! stays valid until its entry is removed. An empty block gives its memory back, but
+//! for one in reserve.
 
-use crate::expiry::NEVER;
-use crate::policy::NO_RANK;
-use crate::sync::{AtomicU64, Relaxed};
+use std::num::NonZeroU64;
+
+use crate::expiry::{DEADLINE_BITS, NEVER};
 
 /// Slots per block: the bits of one word.
 pub(crate) const BLOCK: usize = 64;
@@ -22,29 +22,63 @@ pub(crate) struct Record {
     pub(crate) deadline: u64,
     /// When its lifetime ends however often it is used; at or after `deadline`.
     pub(crate) end: u64,
-    /// Its place in the order of eviction.
-    pub(crate) rank: u64,
     /// What it counts against the limit.
     pub(crate) weight: u32,
 }
 
-/// What evictions look at in a block, by column.
+/// What a hit does not look at in a block, by column.
 struct Columns {
     occupied: u64,
-    ranks: [AtomicU64; BLOCK],
-    weights: [u32; BLOCK],
+    /// Only where entries are weighed; elsewhere each weighs 1.
+    weights: Option<Box<[u32; BLOCK]>>,
     /// Only where idle entries expire; elsewhere the deadline is the end.
     ends: Option<Box<[u64; BLOCK]>>,
 }
 
-/// What a hit looks at: one key and value, or room for them, and their deadline.
-struct Cell<K, V> {
-    deadline: AtomicU64,
-    item: Option<(K, V)>,
+/// What a hit looks at: key and value, with the deadline and the policy's note in
+/// one word. That word is never zero, so that a free cell needs no flag.
+pub(crate) struct Cell<K, V> {
+    times: NonZeroU64,
+    item: (K, V),
+}
+
+/// Bits of a policy's note; the deadline is above.
+pub(crate) const NOTE_BITS: u32 = 64 - DEADLINE_BITS;
+const NOTE: u64 = (1 << NOTE_BITS) - 1;
+
+impl<K, V> Cell<K, V> {
+    #[inline]
+    pub(crate) fn item(&self) -> &(K, V) {
+        &self.item
+    }
+
+    #[inline]
+    pub(crate) fn deadline(&self) -> u64 {
+        self.times.get() >> NOTE_BITS
+    }
+
+    pub(crate) fn set_deadline(&mut self, deadline: u64) {
+        self.times = times(deadline, self.note());
+    }
+
+    /// What the policy noted last, at most `NOTE_BITS` long.
+    #[inline]
+    pub(crate) fn note(&self) -> u32 {
+        (self.times.get() & NOTE) as u32
+    }
+
+    pub(crate) fn set_note(&mut self, note: u32) {
+        self.times = times(self.deadline(), note);
+    }
+}
+
+fn times(deadline: u64, note: u32) -> NonZeroU64 {
+    // Deadline 0 is the moment the clock started: over, like deadline 1.
+    NonZeroU64::new(deadline.max(1) << NOTE_BITS | u64::from(note)).expect("1 or more")
 }
 
 /// The cells of a block.
-type Cells<K, V> = Box<[Cell<K, V>; BLOCK]>;
+type Cells<K, V> = Box<[Option<Cell<K, V>>; BLOCK]>;
 
 /// Entries by slot.
 pub(crate) struct Slab<K, V> {
@@ -57,12 +91,20 @@ pub(crate) struct Slab<K, V> {
     /// Block numbers without memory.
     vacant: Vec<u32>,
     len: usize,
-    idles: bool,
+    kinds: Kinds,
+}
+
+/// Which columns there are.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Kinds {
+    /// Entries are weighed.
+    pub(crate) weighs: bool,
+    /// Deadlines and ends may differ.
+    pub(crate) idles: bool,
 }
 
 impl<K, V> Slab<K, V> {
-    /// An empty slab; `idles` says whether deadlines and ends may differ.
-    pub(crate) fn new(idles: bool) -> Self {
+    pub(crate) fn new(kinds: Kinds) -> Self {
         Self {
             columns: Vec::new(),
             cells: Vec::new(),
@@ -70,7 +112,7 @@ impl<K, V> Slab<K, V> {
             open_at: Vec::new(),
             vacant: Vec::new(),
             len: 0,
-            idles,
+            kinds,
         }
     }
 
@@ -86,53 +128,41 @@ impl<K, V> Slab<K, V> {
     /// The key and value in an occupied slot.
     #[inline]
     pub(crate) fn item(&self, slot: u32) -> &(K, V) {
-        self.cell(slot).item.as_ref().expect(OCCUPIED)
+        self.cell(slot).item()
     }
 
     /// The deadline of an occupied slot.
     #[inline]
-    pub(crate) fn deadline(&self, slot: u32) -> &AtomicU64 {
-        &self.cell(slot).deadline
-    }
-
-    /// The rank of an occupied slot.
-    #[inline]
-    pub(crate) fn rank(&self, slot: u32) -> &AtomicU64 {
-        &self.columns(slot).ranks[split(slot).1]
-    }
-
-    /// When the lifetime of an occupied slot ends however often it is used.
-    pub(crate) fn end(&self, slot: u32) -> u64 {
-        match &self.columns(slot).ends {
-            Some(ends) => ends[split(slot).1],
-            None => self.deadline(slot).load(Relaxed),
-        }
+    pub(crate) fn deadline(&self, slot: u32) -> u64 {
+        self.cell(slot).deadline()
     }
 
     pub(crate) fn record(&self, slot: u32) -> Record {
+        let (block, place) = split(slot);
+        let columns = self.columns[block].as_ref().expect(OCCUPIED);
+        let deadline = self.deadline(slot);
         Record {
-            deadline: self.deadline(slot).load(Relaxed),
-            end: self.end(slot),
-            rank: self.rank(slot).load(Relaxed),
-            weight: self.columns(slot).weights[split(slot).1],
+            deadline,
+            end: columns.ends.as_ref().map_or(deadline, |ends| ends[place]),
+            weight: columns.weights.as_ref().map_or(1, |weights| weights[place]),
         }
     }
 
     pub(crate) fn set_record(&mut self, slot: u32, record: Record) {
         let (block, place) = split(slot);
         let columns = self.columns[block].as_mut().expect(OCCUPIED);
-        columns.ranks[place] = AtomicU64::new(record.rank);
-        columns.weights[place] = record.weight;
+        if let Some(weights) = &mut columns.weights {
+            weights[place] = record.weight;
+        }
         if let Some(ends) = &mut columns.ends {
             ends[place] = record.end;
         }
-        self.cell_mut(slot).deadline = AtomicU64::new(record.deadline);
+        self.cell_mut(slot).set_deadline(record.deadline);
     }
 
     /// Replaces the value in an occupied slot and returns the old one.
     pub(crate) fn replace(&mut self, slot: u32, value: V) -> V {
-        let item = self.cell_mut(slot).item.as_mut().expect(OCCUPIED);
-        std::mem::replace(&mut item.1, value)
+        std::mem::replace(&mut self.cell_mut(slot).item.1, value)
     }
 
     /// Fills a free slot.
@@ -153,7 +183,10 @@ impl<K, V> Slab<K, V> {
         }
         self.len += 1;
         let slot = join(block, place);
-        self.cell_mut(slot).item = Some((key, value));
+        *self.place_mut(slot) = Some(Cell {
+            times: times(record.deadline, 0),
+            item: (key, value),
+        });
         self.set_record(slot, record);
         slot
     }
@@ -165,9 +198,8 @@ impl<K, V> Slab<K, V> {
         let columns = self.columns[number].as_mut().expect(OCCUPIED);
         let was_full = columns.occupied == u64::MAX;
         columns.occupied &= !(1 << place);
-        columns.ranks[place] = AtomicU64::new(NO_RANK);
         let is_empty = columns.occupied == 0;
-        let item = self.cell_mut(slot).item.take().expect(OCCUPIED);
+        let cell = self.place_mut(slot).take().expect(OCCUPIED);
         self.len -= 1;
         if was_full {
             self.list_as_open(block);
@@ -178,7 +210,7 @@ impl<K, V> Slab<K, V> {
             self.cells[number] = None;
             self.vacant.push(block);
         }
-        item
+        cell.item
     }
 
     /// The occupied slots of a block.
@@ -194,47 +226,39 @@ impl<K, V> Slab<K, V> {
         })
     }
 
-    /// The lowest rank in a block and its slot.
-    pub(crate) fn lowest_rank(&self, block: u32) -> Option<(u64, u32)> {
-        let columns = self.columns.get(block as usize)?.as_ref()?;
-        // Free slots have `NO_RANK`: two plain loops are faster than a careful one.
-        let lowest = columns.ranks.iter().map(|rank| rank.load(Relaxed)).min()?;
-        let is_lowest = |rank: &AtomicU64| rank.load(Relaxed) == lowest;
-        let place = columns.ranks.iter().position(is_lowest)?;
-        (lowest != NO_RANK).then(|| (lowest, join(block, place)))
-    }
-
     /// The soonest deadline in a block.
     pub(crate) fn soonest_deadline(&self, block: u32) -> Option<u64> {
         self.occupied(block)
-            .map(|slot| self.deadline(slot).load(Relaxed))
+            .map(|slot| self.deadline(slot))
             .min()
             .filter(|deadline| *deadline != NEVER)
     }
 
     #[inline]
-    fn cell(&self, slot: u32) -> &Cell<K, V> {
+    pub(crate) fn cell(&self, slot: u32) -> &Cell<K, V> {
         let (block, place) = split(slot);
-        &self.cells[block].as_ref().expect(OCCUPIED)[place]
-    }
-
-    fn cell_mut(&mut self, slot: u32) -> &mut Cell<K, V> {
-        let (block, place) = split(slot);
-        &mut self.cells[block].as_mut().expect(OCCUPIED)[place]
+        let cells = self.cells[block].as_ref().expect(OCCUPIED);
+        cells[place].as_ref().expect(OCCUPIED)
     }
 
     #[inline]
-    fn columns(&self, slot: u32) -> &Columns {
-        self.columns[split(slot).0].as_ref().expect(OCCUPIED)
+    pub(crate) fn cell_mut(&mut self, slot: u32) -> &mut Cell<K, V> {
+        self.place_mut(slot).as_mut().expect(OCCUPIED)
+    }
+
+    #[inline]
+    fn place_mut(&mut self, slot: u32) -> &mut Option<Cell<K, V>> {
+        let (block, place) = split(slot);
+        let cells = self.cells[block].as_mut().expect(OCCUPIED);
+        &mut cells[place]
     }
 
     /// Gives memory to a block and lists it as open.
     fn open_block(&mut self) -> u32 {
         let columns = Some(Box::new(Columns {
             occupied: 0,
-            ranks: [const { AtomicU64::new(NO_RANK) }; BLOCK],
-            weights: [0; BLOCK],
-            ends: self.idles.then(|| Box::new([NEVER; BLOCK])),
+            weights: self.kinds.weighs.then(|| Box::new([0; BLOCK])),
+            ends: self.kinds.idles.then(|| Box::new([NEVER; BLOCK])),
         }));
         let cells = Some(free_cells());
         let block = if let Some(block) = self.vacant.pop() {
@@ -269,11 +293,7 @@ impl<K, V> Slab<K, V> {
 /// Cells with room, made on the heap: they may be too large for the stack.
 #[expect(clippy::unnecessary_box_returns, reason = "the box is the point")]
 fn free_cells<K, V>() -> Cells<K, V> {
-    let cell = |_| Cell {
-        deadline: AtomicU64::new(NEVER),
-        item: None,
-    };
-    let cells: Box<[Cell<K, V>]> = (0..BLOCK).map(cell).collect();
+    let cells: Box<[Option<Cell<K, V>>]> = (0..BLOCK).map(|_| None).collect();
     cells
         .try_into()
         .unwrap_or_else(|_| unreachable!("as many as were made"))
@@ -309,21 +329,18 @@ impl<K, V> std::fmt::Debug for Slab<K, V> {
 mod tests {
     use super::*;
 
-    fn record(rank: u64, deadline: u64) -> Record {
+    fn record(deadline: u64) -> Record {
         Record {
             deadline,
             end: deadline,
-            rank,
             weight: 1,
         }
     }
 
     #[test]
     fn slots_are_reused_and_empty_blocks_give_their_memory_back() {
-        let mut slab = Slab::new(false);
-        let slots: Vec<u32> = (0..300)
-            .map(|n| slab.insert(n, n, record(n, NEVER)))
-            .collect();
+        let mut slab = Slab::new(Kinds::default());
+        let slots: Vec<u32> = (0..300).map(|n| slab.insert(n, n, record(NEVER))).collect();
         assert_eq!((slab.len(), slab.blocks()), (300, 5));
         for (n, slot) in (0..300).zip(&slots) {
             assert_eq!(slab.item(*slot), &(n, n));
@@ -334,22 +351,39 @@ mod tests {
         assert_eq!(slab.len(), 0);
         assert_eq!(slab.columns.iter().flatten().count(), 1, "one in reserve");
         for n in 0..300 {
-            slab.insert(n, n, record(n, NEVER));
+            slab.insert(n, n, record(NEVER));
         }
         assert_eq!(slab.blocks(), 5);
     }
 
     #[test]
-    fn a_block_knows_its_lowest_rank_and_soonest_deadline() {
-        let mut slab = Slab::new(true);
-        let a = slab.insert("a", (), record(7, 90));
-        let b = slab.insert("b", (), record(3, NEVER));
-        assert_eq!(slab.lowest_rank(0), Some((3, b)));
+    fn a_block_knows_its_soonest_deadline() {
+        let mut slab = Slab::new(Kinds::default());
+        let a = slab.insert("a", (), record(90));
+        let b = slab.insert("b", (), record(NEVER));
         assert_eq!(slab.soonest_deadline(0), Some(90));
         slab.remove(a);
         assert_eq!(slab.soonest_deadline(0), None);
         slab.remove(b);
-        assert_eq!(slab.lowest_rank(0), None);
-        assert_eq!(slab.lowest_rank(9), None);
+        assert_eq!(slab.soonest_deadline(9), None);
+    }
+
+    #[test]
+    fn columns_are_kept_only_where_they_are_needed() {
+        let given = Record {
+            deadline: 5,
+            end: 9,
+            weight: 3,
+        };
+        for (weighs, idles) in [(false, false), (true, false), (false, true), (true, true)] {
+            let mut slab = Slab::new(Kinds { weighs, idles });
+            let slot = slab.insert("a", (), given);
+            let kept = Record {
+                deadline: 5,
+                end: if idles { 9 } else { 5 },
+                weight: if weighs { 3 } else { 1 },
+            };
+            assert_eq!(slab.record(slot), kept);
+        }
     }
 }

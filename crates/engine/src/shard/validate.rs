@@ -22,8 +22,7 @@ impl<K: Hash + Eq, V> Shard<K, V> {
             let record = self.slab.record(slot);
             assert!(record.deadline <= record.end, "{record:?}");
             let block = block_of(slot);
-            let bound = self.victims.get(block).expect("has a bound of ranks");
-            assert!(bound <= record.rank, "{bound} above {record:?}");
+            self.ranking.validate(slot);
             if record.deadline != NEVER {
                 let bound = self.deadlines.get(block).expect("has a bound of deadlines");
                 assert!(bound <= record.deadline, "{bound} above {record:?}");
@@ -31,6 +30,7 @@ impl<K: Hash + Eq, V> Shard<K, V> {
             totals.entries += 1;
             totals.weight += u64::from(record.weight);
         }
+        assert!(self.pinned.is_empty(), "pinned while nobody writes");
         assert_eq!(self.index.len() as u64, totals.entries, "index");
         assert_eq!(self.slab.len() as u64, totals.entries, "slab");
         totals

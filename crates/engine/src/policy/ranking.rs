@@ -1,0 +1,232 @@
+//! One interface to all policies: what they share, and what each shard has.
+
+use std::sync::Arc;
+
+use super::Policy;
+use super::adaptive::{Adaptive, Notes, Observation};
+use super::order::{NO_RANK, Order};
+use super::ranks::Ranks;
+use super::s3fifo::S3Fifo;
+use super::sieve::Sieve;
+use super::tinylfu::TinyLfu;
+use crate::shard::Cell;
+
+/// What the shards of a cache share of its policy.
+#[derive(Debug)]
+pub(crate) enum Shared {
+    Exact(Arc<Order>),
+    Adaptive(Arc<Adaptive>),
+    /// Nothing: each shard is on its own.
+    Apart,
+}
+
+impl Shared {
+    /// For a cache of about so many entries.
+    pub(crate) fn new(policy: Policy, entries: u64, shards: usize) -> Self {
+        match policy {
+            _ if policy.is_exact() => Self::Exact(Arc::new(Order::new(policy))),
+            Policy::Adaptive => Self::Adaptive(Arc::new(Adaptive::new(entries, shards))),
+            _ => Self::Apart,
+        }
+    }
+
+    /// The cache holds so many entries now.
+    pub(crate) fn pace(&self, entries: u64) {
+        match self {
+            Self::Exact(order) => order.grown_to(entries),
+            Self::Adaptive(adaptive) => adaptive.pace(entries),
+            Self::Apart => {}
+        }
+    }
+
+    /// Learns from a use, outside the shards' locks.
+    #[cold]
+    pub(crate) fn observe(&self, seen: Observation) {
+        if let Self::Adaptive(adaptive) = self {
+            adaptive.observe(seen);
+        }
+    }
+}
+
+/// The order of eviction among the entries of one shard, by slot.
+#[derive(Debug)]
+#[repr(u8)]
+pub(crate) enum Ranking {
+    Exact(Ranks),
+    Adaptive(Notes),
+    Sieve(Sieve),
+    S3Fifo(S3Fifo),
+    TinyLfu(TinyLfu),
+}
+
+impl Ranking {
+    pub(crate) fn new(policy: Policy, shared: &Shared) -> Self {
+        match (shared, policy) {
+            (Shared::Exact(order), _) => Self::Exact(Ranks::new(Arc::clone(order))),
+            (Shared::Adaptive(adaptive), _) => Self::Adaptive(Notes::new(Arc::clone(adaptive))),
+            (Shared::Apart, Policy::S3Fifo) => Self::S3Fifo(S3Fifo::default()),
+            (Shared::Apart, Policy::TinyLfu) => Self::TinyLfu(TinyLfu::default()),
+            (Shared::Apart, _) => Self::Sieve(Sieve::default()),
+        }
+    }
+
+    /// An entry was read.
+    #[inline]
+    pub(crate) fn used<K, V>(
+        &mut self,
+        slot: u32,
+        hash: u64,
+        cell: &mut Cell<K, V>,
+    ) -> Option<Observation> {
+        if let Self::Adaptive(notes) = self {
+            let note = notes.used(cell.note())?;
+            cell.set_note(note);
+            return notes.observation(hash, note);
+        }
+        self.used_unnoted(slot);
+        None
+    }
+
+    fn used_unnoted(&mut self, slot: u32) {
+        match self {
+            Self::Exact(ranks) => ranks.used(slot),
+            Self::Adaptive(_) => {}
+            Self::Sieve(sieve) => sieve.used(slot),
+            Self::S3Fifo(queues) => queues.used(slot),
+            Self::TinyLfu(parts) => parts.used(slot),
+        }
+    }
+
+    /// An entry was stored in a slot that was free.
+    pub(crate) fn stored<K, V>(
+        &mut self,
+        slot: u32,
+        hash: u64,
+        cell: &mut Cell<K, V>,
+    ) -> Option<Observation> {
+        match self {
+            Self::Exact(ranks) => ranks.stored(slot, cell.deadline()),
+            Self::Adaptive(notes) => {
+                let note = notes.stored(slot, hash);
+                cell.set_note(note);
+                return notes.observation(hash, note);
+            }
+            Self::Sieve(sieve) => sieve.stored(slot),
+            Self::S3Fifo(queues) => queues.stored(slot, hash),
+            Self::TinyLfu(parts) => parts.stored(slot, hash),
+        }
+        None
+    }
+
+    /// The value of an entry was replaced, which is a use.
+    pub(crate) fn replaced<K, V>(
+        &mut self,
+        slot: u32,
+        hash: u64,
+        cell: &mut Cell<K, V>,
+    ) -> Option<Observation> {
+        match self {
+            Self::Exact(ranks) => {
+                ranks.replaced(slot, cell.deadline());
+                None
+            }
+            _ => self.used(slot, hash, cell),
+        }
+    }
+
+    /// An entry got another deadline.
+    pub(crate) fn retimed(&mut self, slot: u32, deadline: u64) {
+        if let Self::Exact(ranks) = self {
+            ranks.retimed(slot, deadline);
+        }
+    }
+
+    /// A hit postponed an entry's deadline.
+    pub(crate) fn postponed(&mut self, slot: u32, deadline: u64) {
+        if let Self::Exact(ranks) = self {
+            ranks.postponed(slot, deadline);
+        }
+    }
+
+    /// An entry went; `entries` are left in the shard.
+    pub(crate) fn removed(&mut self, slot: u32, hash: u64, evicted: bool, entries: usize) {
+        match self {
+            Self::Exact(ranks) => ranks.removed(slot),
+            Self::Adaptive(notes) => notes.removed(slot, hash, evicted, entries),
+            Self::Sieve(sieve) => sieve.removed(slot),
+            Self::S3Fifo(queues) => queues.removed(slot, hash, evicted),
+            Self::TinyLfu(parts) => parts.removed(slot),
+        }
+    }
+
+    /// All entries went; gives memory back.
+    pub(crate) fn forget(&mut self) {
+        match self {
+            Self::Exact(ranks) => ranks.forget(),
+            Self::Adaptive(notes) => notes.forget(),
+            Self::Sieve(sieve) => *sieve = Sieve::default(),
+            Self::S3Fifo(queues) => *queues = S3Fifo::default(),
+            Self::TinyLfu(parts) => *parts = TinyLfu::default(),
+        }
+    }
+
+    /// The entry to evict and its rank, if any may go; the rank is zero where
+    /// shards do not compare; `note_of` tells the note of an entry.
+    pub(crate) fn victim(
+        &mut self,
+        pinned: &[u32],
+        note_of: impl Fn(u32) -> u32,
+    ) -> Option<(u64, u32)> {
+        let slot = match self {
+            Self::Exact(ranks) => return ranks.victim(pinned),
+            Self::Adaptive(notes) => notes.victim(pinned, note_of),
+            Self::Sieve(sieve) => sieve.victim(pinned),
+            Self::S3Fifo(queues) => queues.victim(pinned),
+            Self::TinyLfu(parts) => parts.victim(pinned),
+        };
+        slot.map(|slot| (0, slot))
+    }
+
+    /// A lower bound of the ranks in a shard of which so many entries may go.
+    pub(crate) fn bound(&self, unpinned: usize) -> u64 {
+        match self {
+            Self::Exact(ranks) => ranks.bound(),
+            _ if unpinned == 0 => NO_RANK,
+            _ => 0,
+        }
+    }
+
+    /// An entry that was pinned may go again.
+    pub(crate) fn unpinned(&mut self, slot: u32) {
+        if let Self::Exact(ranks) = self {
+            ranks.unpinned(slot);
+        }
+    }
+
+    /// Numbers for these slots, the lower to go the sooner, about.
+    pub(crate) fn places(&self, slots: &[u32], note_of: impl Fn(u32) -> u32) -> Vec<u64> {
+        let rows = match self {
+            Self::Exact(ranks) => return slots.iter().map(|slot| ranks.rank(*slot)).collect(),
+            Self::Adaptive(notes) => {
+                let scores = slots.iter().map(|slot| notes.score(note_of(*slot)));
+                return scores.collect();
+            }
+            Self::Sieve(sieve) => sieve.in_order(),
+            Self::S3Fifo(queues) => queues.in_order(),
+            Self::TinyLfu(parts) => parts.in_order(),
+        };
+        let mut places = vec![0; rows.iter().max().map_or(0, |slot| *slot as usize + 1)];
+        for (place, slot) in (0..).zip(rows) {
+            places[slot as usize] = place;
+        }
+        slots.iter().map(|slot| places[*slot as usize]).collect()
+    }
+
+    /// Panics if what is known of an entry contradicts itself.
+    #[cfg(any(test, fuzzing, feature = "validate"))]
+    pub(crate) fn validate(&self, slot: u32) {
+        if let Self::Exact(ranks) = self {
+            ranks.validate(slot);
+        }
+    }
+}
