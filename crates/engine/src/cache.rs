@@ -15,6 +15,7 @@ use larder_core::stats::{CacheStats, Counter, StatsRecorder};
 use crate::budget::Budget;
 use crate::builder::{CacheBuilder, Weigher};
 use crate::expiry::Sweep;
+use crate::load::Flights;
 use crate::policy::{Order, Policy};
 use crate::removal::Listener;
 use crate::room::Hint;
@@ -62,6 +63,8 @@ pub(crate) struct Settings<K, V, S> {
 pub(crate) struct Inner<K, V, S> {
     pub(crate) shards: Box<[RwLock<Shard<K, V>>]>,
     pub(crate) hints: Box<[Hint]>,
+    /// By shard, like the hints.
+    pub(crate) flights: Box<[Flights<K, V>]>,
     pub(crate) hasher: S,
     pub(crate) order: Order,
     pub(crate) budget: Budget,
@@ -112,6 +115,7 @@ where
         let inner = Arc::new_cyclic(|inner: &Weak<Inner<K, V, S>>| Inner {
             shards: shards().map(|_| RwLock::new(Shard::new(idles))).collect(),
             hints: shards().map(|_| Hint::new()).collect(),
+            flights: shards().map(|_| Flights::new()).collect(),
             hasher: settings.hasher,
             order: Order::new(settings.policy),
             budget: Budget::new(settings.max_weight, settings.max_entries),
@@ -330,7 +334,7 @@ where
 
     /// Checks every invariant; panics if one does not hold.
     ///
-    /// No other thread may use the cache meanwhile.
+    /// No other thread may use the cache meanwhile, and nothing may be loading.
     #[cfg(any(test, fuzzing, feature = "validate"))]
     pub fn validate(&self) {
         self.inner.validate();

@@ -22,6 +22,7 @@ mod budget;
 mod builder;
 mod cache;
 mod expiry;
+mod load;
 mod lookup;
 mod policy;
 mod removal;

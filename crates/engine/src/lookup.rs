@@ -86,6 +86,7 @@ where
         let hash = self.hasher.hash_one(key);
         let mut gone = Departures::new();
         let removed = self.in_shard(self.shard_of(hash), |shard| {
+            self.overtake(hash, key);
             let now = self.now_for(shard);
             self.expire_some(shard, now, &mut gone);
             let slot = shard.find(hash, key)?;

@@ -4,5 +4,6 @@
 //! under a lock, or a number that publishes nothing but itself, so `Relaxed` is
 //! enough everywhere; entries are published by the locks alone.
 
-pub(crate) use parking_lot::RwLock;
+pub(crate) use parking_lot::{Condvar, Mutex, RwLock};
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+pub(crate) use std::thread_local;

@@ -74,6 +74,8 @@ struct Writing<K, V> {
     unsaved: Option<V>,
     /// The rank that the pinned entry had.
     rank_before: Option<u64>,
+    /// Comes from a load, which the others overtake.
+    is_load: bool,
     gone: Departures<K, V>,
 }
 
@@ -98,6 +100,24 @@ where
     pub(crate) fn write(
         &self,
         key: K,
+        plan: impl FnMut(Option<&V>, Option<V>) -> Change<V>,
+    ) -> Computed {
+        self.write_as(false, key, plan)
+    }
+
+    /// The same for the result of a load: the only write that overtakes none.
+    pub(crate) fn write_loaded(
+        &self,
+        key: K,
+        plan: impl FnMut(Option<&V>, Option<V>) -> Change<V>,
+    ) -> Computed {
+        self.write_as(true, key, plan)
+    }
+
+    fn write_as(
+        &self,
+        is_load: bool,
+        key: K,
         mut plan: impl FnMut(Option<&V>, Option<V>) -> Change<V>,
     ) -> Computed {
         let mut writing = Writing {
@@ -105,6 +125,7 @@ where
             key: Some(key),
             unsaved: None,
             rank_before: None,
+            is_load,
             gone: Departures::new(),
         };
         loop {
@@ -138,7 +159,11 @@ where
         self.expire_some(shard, now, &mut writing.gone);
         let present = self.present(shard, writing, now);
         let value = present.map(|present| &shard.slab().item(present.slot).1);
-        let (value, ttl) = match plan(value, writing.unsaved.take()) {
+        let change = plan(value, writing.unsaved.take());
+        if !writing.is_load && !matches!(change, Change::Keep) {
+            self.overtake(writing.hash, writing.key.as_ref().expect(KEY_IS_HERE));
+        }
+        let (value, ttl) = match change {
             Change::Keep => {
                 unpin(shard, present, writing);
                 return Ok(Computed::Kept);
