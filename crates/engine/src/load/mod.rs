@@ -242,17 +242,16 @@ where
     }
 
     /// Loads in a box, so that the future of a hit stays small.
-    async fn load_boxed<Q, E, T>(
+    fn load_boxed<Q, E, T>(
         &self,
         key: &Q,
         load: impl Future<Output = Result<(V, T), E>>,
-    ) -> Result<V, E>
+    ) -> Pin<Box<impl Future<Output = Result<V, E>>>>
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
         T: Into<Ttl>,
     {
-        let load = async move { self.inner.load(key, pin!(load)).await };
-        Box::pin(load).await
+        Box::pin(async move { self.inner.load(key, pin!(load)).await })
     }
 }
 
