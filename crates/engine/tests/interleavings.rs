@@ -76,6 +76,7 @@ const CASES: &[(&str, fn())] = &[
             cache.remove(&0);
         });
     }),
+    ("an_inserted_value_stays", an_inserted_value_stays),
     ("two_loads_that_need_each_other_end", || circle(2)),
     ("three_loads_that_need_each_other_end", || circle(3)),
     ("failing_loads_that_need_each_other_end", failing_circle),
@@ -139,8 +140,11 @@ impl Origin {
 
     fn load(&self) -> u64 {
         self.loads.fetch_add(1, Relaxed);
+        let value = self.value.load(Relaxed);
+        // The answer takes its time, and may be old when it is here.
         thread::yield_now();
-        self.value.load(Relaxed)
+        thread::yield_now();
+        value
     }
 }
 
@@ -225,23 +229,42 @@ const NEW: u64 = 2;
 /// The origin changes, then the cache is told; nothing older may be seen after.
 fn a_change_wins(tell: fn(&Numbers)) {
     let (cache, origin) = (cache(), Arc::new(Origin::default()));
-    let threads = (0..3).map(|number| {
+    let threads = (0..4).map(|number| {
         let (cache, origin) = (cache.clone(), Arc::clone(&origin));
         thread::spawn(move || match number {
             0 => {
+                thread::yield_now();
                 origin.value.store(NEW, Relaxed);
                 tell(&cache);
+                thread::yield_now();
                 assert_eq!(cache.get_or_insert_with(&0, || origin.load()), NEW);
             }
-            1 => drop(cache.get_or_insert_with(&0, || origin.load())),
-            _ => {
-                let _ = cache.try_get_or_insert_with(&0, || Err(origin.load()));
-                let _ = cache.get_or_insert_with(&0, || origin.load());
-            }
+            1 => drop(cache.try_get_or_insert_with(&0, || Err(origin.load()))),
+            _ => assert!(cache.get_or_insert_with(&0, || origin.load()) <= NEW),
         })
     });
     join_all(threads.collect::<Vec<_>>());
     assert_eq!(cache.get(&0), Some(NEW));
+    cache.validate();
+}
+
+/// No load that began before an insert replaces what was inserted.
+fn an_inserted_value_stays() {
+    let (cache, origin) = (cache(), Arc::new(Origin::default()));
+    let threads = (0..3).map(|number| {
+        let (cache, origin) = (cache.clone(), Arc::clone(&origin));
+        thread::spawn(move || {
+            if number == 0 {
+                thread::yield_now();
+                assert!(cache.insert(0, NEW));
+                assert_eq!(cache.get(&0), Some(NEW));
+            } else {
+                cache.get_or_insert_with(&0, || origin.load());
+            }
+        })
+    });
+    join_all(threads.collect::<Vec<_>>());
+    assert_eq!(cache.peek(&0), Some(NEW));
     cache.validate();
 }
 

@@ -363,7 +363,10 @@ fn who_waits_for_an_overtaken_load_that_fails_begins_anew() {
     assert!(newer.poll().is_none());
     drop(loader);
     // They wait for the newer load now, and load nothing themselves.
-    assert!(waiters.iter_mut().all(|waiter| waiter.poll().is_none()));
+    for waiter in &mut waiters {
+        assert!(waiter.was_woken());
+        assert!(waiter.poll().is_none());
+    }
     gate.open(7);
     assert_eq!(newer.poll(), Some(7));
     assert!(waiters.iter_mut().all(|waiter| waiter.poll() == Some(7)));

@@ -18,7 +18,8 @@ use super::slot::{Slot, Turn, wake};
 use super::waits::{LoadId, Wait};
 use crate::sync::{AtomicU64, Mutex, Relaxed};
 
-/// The loads in flight in one shard.
+/// The loads in flight in one shard, on a cache line of their own.
+#[repr(align(64))]
 pub(crate) struct Flights<K, V> {
     /// How many are in the table, for those who do not hold its lock.
     count: AtomicU64,

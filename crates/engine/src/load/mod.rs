@@ -77,8 +77,8 @@ use waits::LoadId;
 /// A loader may use the cache. If it asks for its own key, directly or through
 /// loaders of other threads that wait for this one, then that call runs its own
 /// loader at once, and only the outer value is stored. For futures this is known
-/// of what is awaited inside the loader, but not of tasks that the loader spawns
-/// and waits for.
+/// of what is awaited inside the loader, but not of tasks or threads that the
+/// loader starts and waits for: if those ask for its key, all of them wait for ever.
 impl<K, V, S> Cache<K, V, S>
 where
     K: Hash + Eq + Send + Sync + 'static,
@@ -87,8 +87,9 @@ where
 {
     /// The value of a key, from `load` if it is missing.
     ///
-    /// Blocks its thread while another caller loads; tasks use
-    /// [`get_or_load`](Self::get_or_load).
+    /// Blocks its thread while another caller loads. Tasks use
+    /// [`get_or_load`](Self::get_or_load): if they block the thread that should go
+    /// on with the load they wait for, they wait for ever.
     ///
     /// ```
     /// use larder_engine::Cache;
