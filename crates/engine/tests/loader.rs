@@ -7,9 +7,9 @@ mod tasks;
 use std::convert::Infallible;
 use std::future::{pending, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::mpsc;
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use larder_engine::{Cache, Change, Computed};
@@ -141,6 +141,32 @@ fn a_panicking_future_passes_the_turn_on() {
     assert!(catch_unwind(AssertUnwindSafe(|| first.poll())).is_err());
     assert!(second.was_woken());
     assert_eq!(second.poll(), Some(2));
+    cache.validate();
+}
+
+#[test]
+fn a_panic_while_the_value_is_handed_out_loses_nobody() {
+    struct Fragile(Arc<AtomicU32>);
+
+    impl Clone for Fragile {
+        fn clone(&self) -> Self {
+            // One for the cache, one for those who wait.
+            assert_ne!(self.0.fetch_add(1, Relaxed), 1, "the second clone");
+            Self(Arc::clone(&self.0))
+        }
+    }
+
+    let (cache, gate) = (Cache::<u8, Fragile>::new(9), Gate::default());
+    let mut loader = Task::new(cache.get_or_load(&1, async {
+        gate.wait().await;
+        Fragile(Arc::default())
+    }));
+    let mut waiter = Task::new(cache.get_or_load(&1, pending()));
+    assert!(loader.poll().is_none() && waiter.poll().is_none());
+    gate.open(0);
+    assert!(catch_unwind(AssertUnwindSafe(|| loader.poll())).is_err());
+    assert!(waiter.was_woken());
+    assert!(waiter.poll().is_some(), "it was stored before");
     cache.validate();
 }
 

@@ -1,7 +1,7 @@
 //! The loads in flight in one shard, by key.
 //!
 //! A flight is in the table while somebody loads or waits and nobody has changed
-//! its key. Its loader or its waiters hold it too, so that taking it out of the
+//! its key; out of the table its slot is overtaken. Its loader or its waiters hold it too, so that taking it out of the
 //! table never runs the `Drop` of a key or a value. Order of locks: shard, table,
 //! slot.
 
@@ -108,7 +108,6 @@ impl<K, V> Flights<K, V> {
     fn overtake_key<Q: Equivalent<K> + ?Sized>(&self, hash: u64, key: &Q) {
         let mut table = self.table.lock();
         if let Some(flight) = find(&table, hash, key) {
-            flight.slot.overtake();
             self.take_out(&mut table, &flight);
         }
     }
@@ -135,12 +134,16 @@ impl<K, V> Flights<K, V> {
     }
 
     /// Takes a flight out of the table, if it is still in it.
+    ///
+    /// Out of the table it hears of no change any more, so it must not store, nor
+    /// load once more should its end be disturbed by a panic.
     fn take_out(&self, table: &mut Table<K, V>, flight: &Arc<Flight<K, V>>) {
         let Some(flights) = table.get_mut(&flight.hash) else {
             return;
         };
         if let Some(position) = flights.iter().position(|other| Arc::ptr_eq(other, flight)) {
             flights.swap_remove(position);
+            flight.slot.overtake();
             self.count.fetch_sub(1, Relaxed);
         }
         if flights.is_empty() {
