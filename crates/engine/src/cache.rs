@@ -15,6 +15,7 @@ use larder_core::stats::{CacheStats, Counter, StatsRecorder};
 use crate::budget::Budget;
 use crate::builder::{CacheBuilder, Weigher};
 use crate::expiry::{NEVER, Sweep};
+use crate::load::Flights;
 use crate::policy::{Policy, Ranking, Shared};
 use crate::removal::Listener;
 use crate::room::Hint;
@@ -66,6 +67,8 @@ pub(crate) struct Inner<K, V, S> {
     pub(crate) soonest: AtomicU64,
     /// Whose turn it is to give room, where shards are equals.
     pub(crate) turn: AtomicU64,
+    /// By shard, like the hints.
+    pub(crate) flights: Box<[Flights<K, V>]>,
     pub(crate) hasher: S,
     pub(crate) policy_name: Policy,
     pub(crate) policy: Shared,
@@ -126,6 +129,7 @@ where
         let inner = Arc::new_cyclic(|inner: &Weak<Inner<K, V, S>>| Inner {
             shards,
             hints: (0..settings.shards).map(|_| Hint::new()).collect(),
+            flights: (0..settings.shards).map(|_| Flights::new()).collect(),
             hasher: settings.hasher,
             soonest: AtomicU64::new(NEVER),
             turn: AtomicU64::new(0),
@@ -349,7 +353,7 @@ where
 
     /// Checks every invariant; panics if one does not hold.
     ///
-    /// No other thread may use the cache meanwhile.
+    /// No other thread may use the cache meanwhile, and nothing may be loading.
     #[cfg(any(test, fuzzing, feature = "validate"))]
     pub fn validate(&self) {
         self.inner.validate();

@@ -23,6 +23,7 @@ mod budget;
 mod builder;
 mod cache;
 mod expiry;
+mod load;
 mod lock;
 mod lookup;
 mod policy;

@@ -11,9 +11,9 @@ use larder_core::stats::Counter;
 use crate::budget::Growth;
 use crate::cache::Inner;
 use crate::expiry::{self, NEVER};
-use crate::lock::Guard;
 use crate::removal::{Departures, RemovalCause};
 use crate::shard::Shard;
+use crate::sync::Guard;
 use crate::sync::Relaxed;
 
 impl<K, V, S> Inner<K, V, S>
@@ -117,6 +117,7 @@ where
         let hash = self.hasher.hash_one(key);
         let mut gone = Departures::new();
         let removed = self.in_shard(self.shard_of(hash), |shard| {
+            self.overtake(hash, key);
             let now = self.now_for(shard);
             self.expire_some(shard, now, &mut gone);
             let slot = shard.find(hash, key)?;

@@ -17,7 +17,7 @@ use crate::expiry::{self, NEVER, Sweep};
 use crate::policy::NO_RANK;
 use crate::removal::{Departures, RemovalCause};
 use crate::shard::Shard;
-use crate::sync::{AtomicU64, Relaxed};
+use crate::sync::{AtomicU64, Relaxed, yield_now};
 
 /// Entries that a write evicts from its own shard before it looks elsewhere, so
 /// that a large value does not empty one shard.
@@ -178,7 +178,7 @@ where
             }
         }
         // All room is taken by writes that have not stored yet: let them.
-        std::thread::yield_now();
+        yield_now();
     }
 
     /// The shard with the lowest hint of a rank, and the lowest of the others.

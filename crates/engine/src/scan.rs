@@ -6,6 +6,8 @@ use std::hash::{BuildHasher, Hash};
 use crate::budget::Growth;
 use crate::cache::Inner;
 use crate::expiry;
+#[cfg(any(test, fuzzing, feature = "validate"))]
+use crate::load::Flights;
 use crate::removal::{Departures, RemovalCause};
 
 impl<K, V, S> Inner<K, V, S>
@@ -17,7 +19,10 @@ where
     pub(crate) fn clear(&self) -> u64 {
         let mut cleared = 0;
         for number in 0..self.shards.len() {
-            let blocks = self.shards[number].lock().blocks();
+            let blocks = self.in_shard(number, |shard| {
+                self.flights[number].overtake_all();
+                shard.blocks()
+            });
             for block in 0..blocks {
                 let mut gone = Departures::new();
                 self.in_shard(number, |shard| {
@@ -90,6 +95,8 @@ where
             entries += totals.entries;
             weight += totals.weight;
         }
+        let loads: usize = self.flights.iter().map(Flights::len).sum();
+        assert_eq!(loads, 0, "loads in flight");
         assert_eq!(self.budget.entries.used(), entries, "entries");
         assert_eq!(self.budget.weight.used(), weight, "weight");
         assert!(!self.budget.is_exceeded(), "{:?}", self.budget);

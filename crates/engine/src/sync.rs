@@ -4,6 +4,8 @@
 //! under a lock, or a number that publishes nothing but itself, so `Relaxed` is
 //! enough everywhere; entries are published by the locks alone.
 
-pub(crate) use crate::lock::Lock;
-pub(crate) use parking_lot::Mutex;
+pub(crate) use crate::lock::{Guard, Lock};
+pub(crate) use parking_lot::{Condvar, Mutex};
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+pub(crate) use std::thread::yield_now;
+pub(crate) use std::thread_local;

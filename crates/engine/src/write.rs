@@ -76,6 +76,8 @@ struct Writing<K, V> {
     pinned: Option<u32>,
     /// What the policy has to learn from it.
     seen: Option<Observation>,
+    /// Comes from a load, which the others overtake.
+    is_load: bool,
     gone: Departures<K, V>,
 }
 
@@ -100,6 +102,24 @@ where
     pub(crate) fn write(
         &self,
         key: K,
+        plan: impl FnMut(Option<&V>, Option<V>) -> Change<V>,
+    ) -> Computed {
+        self.write_as(false, key, plan)
+    }
+
+    /// The same for the result of a load: the only write that overtakes none.
+    pub(crate) fn write_loaded(
+        &self,
+        key: K,
+        plan: impl FnMut(Option<&V>, Option<V>) -> Change<V>,
+    ) -> Computed {
+        self.write_as(true, key, plan)
+    }
+
+    fn write_as(
+        &self,
+        is_load: bool,
+        key: K,
         mut plan: impl FnMut(Option<&V>, Option<V>) -> Change<V>,
     ) -> Computed {
         let mut writing = Writing {
@@ -108,6 +128,7 @@ where
             unsaved: None,
             pinned: None,
             seen: None,
+            is_load,
             gone: Departures::new(),
         };
         loop {
@@ -144,7 +165,11 @@ where
         self.expire_some(shard, now, &mut writing.gone);
         let present = self.present(shard, writing, now);
         let value = present.map(|present| &shard.slab().item(present.slot).1);
-        let (value, ttl) = match plan(value, writing.unsaved.take()) {
+        let change = plan(value, writing.unsaved.take());
+        if !writing.is_load && !matches!(change, Change::Keep) {
+            self.overtake(writing.hash, writing.key.as_ref().expect(KEY_IS_HERE));
+        }
+        let (value, ttl) = match change {
             Change::Keep => {
                 unpin(shard, present, writing);
                 return Ok(Computed::Kept);
