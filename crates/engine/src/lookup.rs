@@ -12,7 +12,7 @@ use crate::budget::Growth;
 use crate::cache::Inner;
 use crate::expiry::{self, NEVER};
 use crate::removal::{Departures, RemovalCause};
-use crate::shard::Shard;
+use crate::shard::{Shard, short};
 use crate::sync::Guard;
 use crate::sync::Relaxed;
 
@@ -21,9 +21,17 @@ where
     K: Hash + Eq,
     S: BuildHasher,
 {
+    /// The hash of a key, mixed again, for hashers that do it badly. The upper half
+    /// places it within its shard, the lower half finds the shard.
+    #[inline]
+    pub(crate) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
+        let hash = self.hasher.hash_one(key);
+        hash.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    }
+
     #[inline]
     pub(crate) fn shard_of(&self, hash: u64) -> usize {
-        (hash >> 40) as usize & (self.shards.len() - 1)
+        (hash >> 20) as usize & (self.shards.len() - 1)
     }
 
     /// What `pick` makes of a live entry's value and deadline; `as_use` says
@@ -38,7 +46,7 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let hash = self.hasher.hash_one(key);
+        let hash = self.hash(key);
         let mut shard = self.shards[self.shard_of(hash)].lock();
         let slot = shard.find(hash, key)?;
         let (cell, ranking) = shard.entry(slot);
@@ -57,7 +65,7 @@ where
             }
         }
         let seen = if as_use {
-            ranking.used(slot, hash, cell)
+            ranking.used(slot, short(hash), cell)
         } else {
             None
         };
@@ -81,7 +89,7 @@ where
         let (cell, ranking) = shard.entry(slot);
         cell.set_deadline(deadline);
         ranking.postponed(slot, deadline);
-        let seen = ranking.used(slot, hash, cell);
+        let seen = ranking.used(slot, short(hash), cell);
         let picked = pick(&cell.item().1, deadline);
         drop(shard);
         if let Some(seen) = seen {
@@ -102,7 +110,7 @@ where
             if let Some(slot) = shard.find(hash, key)
                 && shard.slab().record(slot).deadline <= now
             {
-                let (key, value) = self.take(shard, hash, slot);
+                let (key, value) = self.take(shard, slot);
                 gone.push(key, value, RemovalCause::Expired);
             }
         });
@@ -114,7 +122,7 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let hash = self.hasher.hash_one(key);
+        let hash = self.hash(key);
         let mut gone = Departures::new();
         let removed = self.in_shard(self.shard_of(hash), |shard| {
             self.overtake(hash, key);
@@ -122,7 +130,7 @@ where
             self.expire_some(shard, now, &mut gone);
             let slot = shard.find(hash, key)?;
             let is_expired = shard.slab().record(slot).deadline <= expiry::millis(now);
-            let (key, value) = self.take(shard, hash, slot);
+            let (key, value) = self.take(shard, slot);
             if is_expired {
                 gone.push(key, value, RemovalCause::Expired);
                 return None;
@@ -143,7 +151,7 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let hash = self.hasher.hash_one(key);
+        let hash = self.hash(key);
         let now = self.clock.elapsed();
         let mut gone = Departures::new();
         let done = self.in_shard(self.shard_of(hash), |shard| {
@@ -153,7 +161,7 @@ where
             };
             let mut record = shard.slab().record(slot);
             if record.deadline <= expiry::millis(now) {
-                let (key, value) = self.take(shard, hash, slot);
+                let (key, value) = self.take(shard, slot);
                 gone.push(key, value, RemovalCause::Expired);
                 return false;
             }
@@ -179,9 +187,9 @@ where
     }
 
     /// Takes an entry out and gives its room back.
-    pub(crate) fn take(&self, shard: &mut Shard<K, V>, hash: u64, slot: u32) -> (K, V) {
+    pub(crate) fn take(&self, shard: &mut Shard<K, V>, slot: u32) -> (K, V) {
         let weight = shard.slab().record(slot).weight;
-        let item = shard.remove(hash, slot, false);
+        let item = shard.remove(slot, false);
         self.budget.release(Growth::of_entry(weight));
         item
     }

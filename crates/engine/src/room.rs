@@ -121,7 +121,7 @@ where
             let Some((_, victim)) = shard.victim() else {
                 break;
             };
-            freed.add(Growth::of_entry(self.push_out(shard, victim, gone)));
+            freed.add(Growth::of_entry(push_out(shard, victim, gone)));
             if self.budget.exchange(freed, growth) {
                 return true;
             }
@@ -151,17 +151,8 @@ where
 
     /// Removes one entry to make room.
     pub(crate) fn evict(&self, shard: &mut Shard<K, V>, slot: u32, gone: &mut Departures<K, V>) {
-        let weight = self.push_out(shard, slot, gone);
+        let weight = push_out(shard, slot, gone);
         self.budget.release(Growth::of_entry(weight));
-    }
-
-    /// Removes one entry and tells its weight, which the budget still counts.
-    fn push_out(&self, shard: &mut Shard<K, V>, slot: u32, gone: &mut Departures<K, V>) -> u32 {
-        let hash = self.hasher.hash_one(&shard.slab().item(slot).0);
-        let weight = shard.slab().record(slot).weight;
-        let (key, value) = shard.remove(hash, slot, true);
-        gone.push(key, value, RemovalCause::Capacity);
-        weight
     }
 
     /// Removes an entry that is being rewritten, if there is nothing else.
@@ -239,12 +230,24 @@ where
     ) {
         let now = expiry::millis(now);
         if shard.deadline_bound() <= now {
-            shard.expire_block(now, &self.hasher, |key, value, record| {
+            shard.expire_block(now, |key, value, record| {
                 self.budget.release(Growth::of_entry(record.weight));
                 gone.push(key, value, RemovalCause::Expired);
             });
         }
     }
+}
+
+/// Removes one entry and tells its weight, which the budget still counts.
+fn push_out<K: Hash + Eq, V>(
+    shard: &mut Shard<K, V>,
+    slot: u32,
+    gone: &mut Departures<K, V>,
+) -> u32 {
+    let weight = shard.slab().record(slot).weight;
+    let (key, value) = shard.remove(slot, true);
+    gone.push(key, value, RemovalCause::Capacity);
+    weight
 }
 
 impl<K, V, S> Sweep for Inner<K, V, S>

@@ -26,7 +26,7 @@ where
             for block in 0..blocks {
                 let mut gone = Departures::new();
                 self.in_shard(number, |shard| {
-                    shard.drain_block(block, &self.hasher, |key, value, record| {
+                    shard.drain_block(block, |key, value, record| {
                         self.budget.release(Growth::of_entry(record.weight));
                         gone.push(key, value, RemovalCause::Removed);
                         cleared += 1;
@@ -90,7 +90,7 @@ where
         let (mut entries, mut weight) = (0, 0);
         for (shard, hint) in self.shards.iter().zip(&self.hints) {
             let shard = shard.lock();
-            let totals = shard.validate(&self.hasher);
+            let totals = shard.validate(|key| self.hash(key));
             hint.validate(&shard);
             entries += totals.entries;
             weight += totals.weight;

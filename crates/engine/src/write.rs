@@ -123,7 +123,7 @@ where
         mut plan: impl FnMut(Option<&V>, Option<V>) -> Change<V>,
     ) -> Computed {
         let mut writing = Writing {
-            hash: self.hasher.hash_one(&key),
+            hash: self.hash(&key),
             key: Some(key),
             unsaved: None,
             pinned: None,
@@ -255,7 +255,7 @@ where
         let Some(Present { slot, .. }) = present else {
             return false;
         };
-        let (key, value) = self.take(shard, writing.hash, slot);
+        let (key, value) = self.take(shard, slot);
         writing.gone.push(key, value, cause);
         true
     }
@@ -291,7 +291,7 @@ where
             self.begin_watch();
         }
         if let Some(present) = present {
-            let (old, seen) = shard.replace(writing.hash, present.slot, value, record);
+            let (old, seen) = shard.replace(present.slot, value, record);
             writing.seen = seen;
             writing.gone.push(key, old, RemovalCause::Replaced);
             return;
@@ -301,7 +301,7 @@ where
         {
             self.evict(shard, victim, &mut writing.gone);
         }
-        writing.seen = shard.insert(writing.hash, key, value, record, &self.hasher);
+        writing.seen = shard.insert(writing.hash, key, value, record);
         self.policy.pace(self.budget.entries.used());
     }
 }

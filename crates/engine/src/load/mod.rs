@@ -269,7 +269,7 @@ where
         T: Into<Ttl>,
         F: Future<Output = Result<(V, T), E>>,
     {
-        let hash = self.hasher.hash_one(key);
+        let hash = self.hash(key);
         let loading = loop {
             match self.flights_of(hash).join(hash, key) {
                 Joined::Loading(loading) => break loading,

@@ -30,7 +30,7 @@ impl Frequencies {
     }
 
     /// Counts a request.
-    pub(super) fn add(&mut self, hash: u64) {
+    pub(super) fn add(&mut self, hash: u32) {
         if self.words.is_empty() {
             return;
         }
@@ -51,7 +51,7 @@ impl Frequencies {
     }
 
     /// About how many requests were counted, at most 15.
-    pub(super) fn of(&self, hash: u64) -> u8 {
+    pub(super) fn of(&self, hash: u32) -> u8 {
         let counts = self.places(hash).map(|(word, shift)| {
             let word = self.words.get(word).copied().unwrap_or(0);
             u8::try_from((word >> shift) & MOST).expect("4 bits")
@@ -60,9 +60,9 @@ impl Frequencies {
     }
 
     /// Word and shift of the four counters.
-    fn places(&self, hash: u64) -> [(usize, u32); 4] {
+    fn places(&self, hash: u32) -> [(usize, u32); 4] {
         let mask = self.words.len().wrapping_sub(1);
-        let mut mixed = hash;
+        let mut mixed = u64::from(hash).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         std::array::from_fn(|_| {
             mixed = (mixed ^ mixed >> 32).wrapping_mul(0xD6E8_FEB8_6659_FD93);
             #[expect(

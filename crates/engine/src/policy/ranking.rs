@@ -75,7 +75,7 @@ impl Ranking {
     pub(crate) fn used<K, V>(
         &mut self,
         slot: u32,
-        hash: u64,
+        hash: u32,
         cell: &mut Cell<K, V>,
     ) -> Option<Observation> {
         if let Self::Adaptive(notes) = self {
@@ -101,7 +101,7 @@ impl Ranking {
     pub(crate) fn stored<K, V>(
         &mut self,
         slot: u32,
-        hash: u64,
+        hash: u32,
         cell: &mut Cell<K, V>,
     ) -> Option<Observation> {
         match self {
@@ -122,7 +122,7 @@ impl Ranking {
     pub(crate) fn replaced<K, V>(
         &mut self,
         slot: u32,
-        hash: u64,
+        hash: u32,
         cell: &mut Cell<K, V>,
     ) -> Option<Observation> {
         match self {
@@ -149,7 +149,7 @@ impl Ranking {
     }
 
     /// An entry went; `entries` are left in the shard.
-    pub(crate) fn removed(&mut self, slot: u32, hash: u64, evicted: bool, entries: usize) {
+    pub(crate) fn removed(&mut self, slot: u32, hash: u32, evicted: bool, entries: usize) {
         match self {
             Self::Exact(ranks) => ranks.removed(slot),
             Self::Adaptive(notes) => notes.removed(slot, hash, evicted, entries),

@@ -38,7 +38,7 @@ impl S3Fifo {
         *uses = (*uses + 1).min(MOST_USES);
     }
 
-    pub(crate) fn stored(&mut self, slot: u32, hash: u64) {
+    pub(crate) fn stored(&mut self, slot: u32, hash: u32) {
         let wanted = slot as usize + 1;
         if self.entries.len() < wanted {
             self.entries.resize(wanted, Entry::default());
@@ -48,7 +48,7 @@ impl S3Fifo {
         self.queue(is_long).push_front_in(slot);
     }
 
-    pub(crate) fn removed(&mut self, slot: u32, hash: u64, evicted: bool) {
+    pub(crate) fn removed(&mut self, slot: u32, hash: u32, evicted: bool) {
         let is_long = self.entries[slot as usize].is_long;
         self.queue(is_long).remove_from(slot);
         if evicted && !is_long {
@@ -132,12 +132,12 @@ impl Queue<'_> {
 /// Hashes of keys that left, oldest first.
 #[derive(Debug, Default)]
 struct Departed {
-    order: VecDeque<u64>,
-    present: std::collections::HashSet<u64, foldhash::fast::FixedState>,
+    order: VecDeque<u32>,
+    present: std::collections::HashSet<u32, foldhash::fast::FixedState>,
 }
 
 impl Departed {
-    fn remember(&mut self, hash: u64, most: usize) {
+    fn remember(&mut self, hash: u32, most: usize) {
         if self.present.insert(hash) {
             self.order.push_back(hash);
         }
@@ -155,7 +155,7 @@ impl Departed {
         }
     }
 
-    fn forget(&mut self, hash: u64) -> bool {
+    fn forget(&mut self, hash: u32) -> bool {
         self.present.remove(&hash)
     }
 }
@@ -166,14 +166,14 @@ mod tests {
 
     fn evict(cache: &mut S3Fifo) -> u32 {
         let slot = cache.victim(&[]).expect("there is one");
-        cache.removed(slot, u64::from(slot), true);
+        cache.removed(slot, slot, true);
         slot
     }
 
     #[test]
     fn what_is_used_twice_stays_and_what_returns_is_known() {
         let mut cache = S3Fifo::default();
-        (0..20).for_each(|slot| cache.stored(slot, u64::from(slot)));
+        (0..20).for_each(|slot| cache.stored(slot, slot));
         for slot in [0, 0, 1] {
             cache.used(slot);
         }
@@ -189,7 +189,7 @@ mod tests {
         let mut cache = S3Fifo::default();
         for slot in 0..20 {
             cache.departed.remember(slot, 100);
-            cache.stored(u32::try_from(slot).expect("small"), slot);
+            cache.stored(slot, slot);
         }
         for slot in [0, 0, 1] {
             cache.used(slot);
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn the_pinned_do_not_go() {
         let mut cache = S3Fifo::default();
-        (0..3).for_each(|slot| cache.stored(slot, u64::from(slot)));
+        (0..3).for_each(|slot| cache.stored(slot, slot));
         assert_eq!(cache.victim(&[0, 2]), Some(1));
         assert_eq!(cache.victim(&[0, 1, 2]), None);
     }

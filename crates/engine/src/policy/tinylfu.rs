@@ -34,7 +34,7 @@ enum Part {
 
 #[derive(Debug, Clone, Copy)]
 struct Entry {
-    hash: u64,
+    hash: u32,
     part: Part,
 }
 
@@ -65,7 +65,7 @@ impl TinyLfu {
         }
     }
 
-    pub(crate) fn stored(&mut self, slot: u32, hash: u64) {
+    pub(crate) fn stored(&mut self, slot: u32, hash: u32) {
         self.frequencies.grow_to(self.len() + 1);
         self.frequencies.add(hash);
         self.climb.misses += 1;
@@ -214,8 +214,8 @@ impl Climb {
 mod tests {
     use super::*;
 
-    fn hash(key: u32) -> u64 {
-        u64::from(key + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    fn hash(key: u32) -> u32 {
+        (key + 1).wrapping_mul(0x9E37_79B9)
     }
 
     #[test]

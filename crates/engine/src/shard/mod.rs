@@ -9,7 +9,7 @@ mod slab;
 #[cfg(any(test, fuzzing, feature = "validate"))]
 mod validate;
 
-use std::hash::{BuildHasher, Hash};
+use std::hash::Hash;
 
 use equivalent::Equivalent;
 
@@ -20,6 +20,12 @@ use crate::policy::{Observation, Ranking};
 use index::{Index, MAX_SLOTS};
 use slab::{BLOCK, Slab, block_of};
 pub(crate) use slab::{Cell, Kinds, NOTE_BITS, Record};
+
+/// The half of a hash that places a key within its shard.
+#[inline]
+pub(crate) fn short(hash: u64) -> u32 {
+    (hash >> 32) as u32
+}
 
 /// Entries of one shard with their order of eviction and of expiry.
 #[derive(Debug)]
@@ -65,7 +71,7 @@ impl<K: Hash + Eq, V> Shard<K, V> {
     #[inline]
     pub(crate) fn find<Q: Equivalent<K> + ?Sized>(&self, hash: u64, key: &Q) -> Option<u32> {
         self.index
-            .find(hash, |slot| key.equivalent(&self.slab.item(slot).0))
+            .find(short(hash), |slot| key.equivalent(&self.slab.item(slot).0))
     }
 
     /// Adds an entry whose key is not there.
@@ -75,12 +81,10 @@ impl<K: Hash + Eq, V> Shard<K, V> {
         key: K,
         value: V,
         record: Record,
-        hasher: &impl BuildHasher,
     ) -> Option<Observation> {
-        let slot = self.slab.insert(key, value, record);
-        let slab = &self.slab;
-        self.index
-            .insert(hash, slot, |slot| hasher.hash_one(&slab.item(slot).0));
+        let hash = short(hash);
+        let slot = self.slab.insert(hash, key, value, record);
+        self.index.insert(hash, slot, |slot| self.slab.hash(slot));
         self.bound_deadline(slot, record);
         let cell = self.slab.cell_mut(slot);
         self.ranking.stored(slot, hash, cell)
@@ -89,11 +93,11 @@ impl<K: Hash + Eq, V> Shard<K, V> {
     /// Replaces the value of a slot, and what is known about it.
     pub(crate) fn replace(
         &mut self,
-        hash: u64,
         slot: u32,
         value: V,
         record: Record,
     ) -> (V, Option<Observation>) {
+        let hash = self.slab.hash(slot);
         self.slab.set_record(slot, record);
         self.bound_deadline(slot, record);
         let seen = self.ranking.replaced(slot, hash, self.slab.cell_mut(slot));
@@ -107,8 +111,9 @@ impl<K: Hash + Eq, V> Shard<K, V> {
         self.ranking.retimed(slot, record.deadline);
     }
 
-    /// Removes a slot whose key has this hash; `evicted` says that it was for room.
-    pub(crate) fn remove(&mut self, hash: u64, slot: u32, evicted: bool) -> (K, V) {
+    /// Removes a slot; `evicted` says that it was for room.
+    pub(crate) fn remove(&mut self, slot: u32, evicted: bool) -> (K, V) {
+        let hash = self.slab.hash(slot);
         self.index.remove(hash, slot);
         let item = self.slab.remove(slot);
         self.ranking.removed(slot, hash, evicted, self.slab.len());
@@ -156,42 +161,30 @@ impl<K: Hash + Eq, V> Shard<K, V> {
 
     /// Looks at the block that may have the soonest deadline and hands its
     /// entries that are over at `now` to `expired`, at most 64 of them.
-    pub(crate) fn expire_block(
-        &mut self,
-        now: u64,
-        hasher: &impl BuildHasher,
-        mut expired: impl FnMut(K, V, Record),
-    ) {
+    pub(crate) fn expire_block(&mut self, now: u64, mut expired: impl FnMut(K, V, Record)) {
         let Some((_, block)) = self.deadlines.min().filter(|(bound, _)| *bound <= now) else {
             return;
         };
         for slot in self.slab.occupied(block) {
             let record = self.slab.record(slot);
             if record.deadline <= now {
-                let hash = hasher.hash_one(&self.slab.item(slot).0);
-                let (key, value) = self.remove(hash, slot, false);
+                let (key, value) = self.remove(slot, false);
                 expired(key, value, record);
             }
         }
         self.deadlines.set(block, self.slab.soonest_deadline(block));
-        self.shrink(hasher);
+        self.shrink();
     }
 
     /// Removes all entries of one block, however many there are.
-    pub(crate) fn drain_block(
-        &mut self,
-        block: u32,
-        hasher: &impl BuildHasher,
-        mut drained: impl FnMut(K, V, Record),
-    ) {
+    pub(crate) fn drain_block(&mut self, block: u32, mut drained: impl FnMut(K, V, Record)) {
         for slot in self.slab.occupied(block) {
             let record = self.slab.record(slot);
-            let hash = hasher.hash_one(&self.slab.item(slot).0);
-            let (key, value) = self.remove(hash, slot, false);
+            let (key, value) = self.remove(slot, false);
             drained(key, value, record);
         }
         self.deadlines.set(block, None);
-        self.shrink(hasher);
+        self.shrink();
     }
 
     /// The live entries of one block at `now`.
@@ -227,12 +220,10 @@ impl<K: Hash + Eq, V> Shard<K, V> {
         }
     }
 
-    fn shrink(&mut self, hasher: &impl BuildHasher) {
+    fn shrink(&mut self) {
         if self.slab.len() == 0 {
             self.ranking.forget();
         }
-        let slab = &self.slab;
-        self.index
-            .shrink(|slot| hasher.hash_one(&slab.item(slot).0));
+        self.index.shrink(|slot| self.slab.hash(slot));
     }
 }

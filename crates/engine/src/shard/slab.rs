@@ -29,6 +29,8 @@ pub(crate) struct Record {
 /// What a hit does not look at in a block, by column.
 struct Columns {
     occupied: u64,
+    /// So that nothing has to be hashed again, least of all what lies elsewhere.
+    hashes: [u32; BLOCK],
     /// Only where entries are weighed; elsewhere each weighs 1.
     weights: Option<Box<[u32; BLOCK]>>,
     /// Only where idle entries expire; elsewhere the deadline is the end.
@@ -131,6 +133,12 @@ impl<K, V> Slab<K, V> {
         self.cell(slot).item()
     }
 
+    /// What an occupied slot's key hashes to.
+    pub(crate) fn hash(&self, slot: u32) -> u32 {
+        let (block, place) = split(slot);
+        self.columns[block].as_ref().expect(OCCUPIED).hashes[place]
+    }
+
     /// The deadline of an occupied slot.
     #[inline]
     pub(crate) fn deadline(&self, slot: u32) -> u64 {
@@ -166,7 +174,7 @@ impl<K, V> Slab<K, V> {
     }
 
     /// Fills a free slot.
-    pub(crate) fn insert(&mut self, key: K, value: V, record: Record) -> u32 {
+    pub(crate) fn insert(&mut self, hash: u32, key: K, value: V, record: Record) -> u32 {
         let block = match self.open.last() {
             Some(block) => *block,
             None => self.open_block(),
@@ -177,6 +185,7 @@ impl<K, V> Slab<K, V> {
             .expect("open blocks have memory");
         let place = columns.occupied.trailing_ones() as usize;
         columns.occupied |= 1 << place;
+        columns.hashes[place] = hash;
         let is_full = columns.occupied == u64::MAX;
         if is_full {
             self.close(block);
@@ -257,6 +266,7 @@ impl<K, V> Slab<K, V> {
     fn open_block(&mut self) -> u32 {
         let columns = Some(Box::new(Columns {
             occupied: 0,
+            hashes: [0; BLOCK],
             weights: self.kinds.weighs.then(|| Box::new([0; BLOCK])),
             ends: self.kinds.idles.then(|| Box::new([NEVER; BLOCK])),
         }));
@@ -340,7 +350,9 @@ mod tests {
     #[test]
     fn slots_are_reused_and_empty_blocks_give_their_memory_back() {
         let mut slab = Slab::new(Kinds::default());
-        let slots: Vec<u32> = (0..300).map(|n| slab.insert(n, n, record(NEVER))).collect();
+        let slots: Vec<u32> = (0..300)
+            .map(|n| slab.insert(7, n, n, record(NEVER)))
+            .collect();
         assert_eq!((slab.len(), slab.blocks()), (300, 5));
         for (n, slot) in (0..300).zip(&slots) {
             assert_eq!(slab.item(*slot), &(n, n));
@@ -351,7 +363,7 @@ mod tests {
         assert_eq!(slab.len(), 0);
         assert_eq!(slab.columns.iter().flatten().count(), 1, "one in reserve");
         for n in 0..300 {
-            slab.insert(n, n, record(NEVER));
+            slab.insert(7, n, n, record(NEVER));
         }
         assert_eq!(slab.blocks(), 5);
     }
@@ -359,8 +371,8 @@ mod tests {
     #[test]
     fn a_block_knows_its_soonest_deadline() {
         let mut slab = Slab::new(Kinds::default());
-        let a = slab.insert("a", (), record(90));
-        let b = slab.insert("b", (), record(NEVER));
+        let a = slab.insert(7, "a", (), record(90));
+        let b = slab.insert(7, "b", (), record(NEVER));
         assert_eq!(slab.soonest_deadline(0), Some(90));
         slab.remove(a);
         assert_eq!(slab.soonest_deadline(0), None);
@@ -377,7 +389,7 @@ mod tests {
         };
         for (weighs, idles) in [(false, false), (true, false), (false, true), (true, true)] {
             let mut slab = Slab::new(Kinds { weighs, idles });
-            let slot = slab.insert("a", (), given);
+            let slot = slab.insert(7, "a", (), given);
             let kept = Record {
                 deadline: 5,
                 end: if idles { 9 } else { 5 },

@@ -91,7 +91,7 @@ impl Learner {
     }
 
     /// A key of the sample was used just now, and got this note.
-    pub(super) fn observe(&mut self, hash: u64, note: Note, now: u32) {
+    pub(super) fn observe(&mut self, hash: u32, note: Note, now: u32) {
         if let Some(before) = self.sample.take(hash, now)
             && let Some(kind) = before.kind()
         {

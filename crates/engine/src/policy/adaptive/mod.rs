@@ -99,8 +99,8 @@ impl Adaptive {
         (self.entries.load(Relaxed) / TICKS_PER_TURN).max(1)
     }
 
-    fn is_sampled(&self, hash: u64) -> bool {
-        (hash ^ hash >> 32) & self.unsampled.load(Relaxed) == 0
+    fn is_sampled(&self, hash: u32) -> bool {
+        u64::from(hash) & self.unsampled.load(Relaxed) == 0
     }
 
     /// An entry came in.

@@ -26,7 +26,7 @@ const REMEMBERED_AT_LEAST: usize = 1024;
 /// A use that the sample should hear of, outside the shard's lock.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Observation {
-    pub(super) hash: u64,
+    pub(super) hash: u32,
     pub(super) note: Note,
     pub(super) now: u32,
 }
@@ -45,6 +45,8 @@ pub(crate) struct Notes {
     /// worth its room gives way to the next.
     newest: usize,
     random: u64,
+    /// Scores and slots looked at for one victim; kept for its memory.
+    candidates: Vec<(u64, u32)>,
 }
 
 impl Notes {
@@ -57,6 +59,7 @@ impl Notes {
             departed: Memory::default(),
             newest: 0,
             random: 0x9E37_79B9_7F4A_7C15,
+            candidates: Vec::new(),
         }
     }
 
@@ -77,14 +80,14 @@ impl Notes {
 
     /// What the sample should hear of a use that led to this note.
     #[inline]
-    pub(crate) fn observation(&self, hash: u64, note: u32) -> Option<Observation> {
+    pub(crate) fn observation(&self, hash: u32, note: u32) -> Option<Observation> {
         let (note, now) = (Note::from_bits(note), self.now);
         let is_sampled = self.shared.is_sampled(hash);
         is_sampled.then_some(Observation { hash, note, now })
     }
 
     /// Notes an entry that was stored in a slot that was free, and returns the note.
-    pub(crate) fn stored(&mut self, slot: u32, hash: u64) -> u32 {
+    pub(crate) fn stored(&mut self, slot: u32, hash: u32) -> u32 {
         self.count();
         let wanted = (slot as usize + 1).next_multiple_of(GROUP);
         if self.by_slot.len() < wanted {
@@ -100,7 +103,7 @@ impl Notes {
     }
 
     /// Forgets an entry; one that was evicted is remembered for a while.
-    pub(crate) fn removed(&mut self, slot: u32, hash: u64, evicted: bool, entries: usize) {
+    pub(crate) fn removed(&mut self, slot: u32, hash: u32, evicted: bool, entries: usize) {
         // What is evicted was found by its latest note.
         let note = std::mem::replace(&mut self.by_slot[slot as usize], Note::NONE);
         if !evicted {
@@ -124,55 +127,62 @@ impl Notes {
     ///
     /// Hits change the cell only, so the one found may turn out to be worth more.
     pub(crate) fn victim(&mut self, pinned: &[u32], note_of: impl Fn(u32) -> u32) -> Option<u32> {
-        let groups = self.by_slot.len() / GROUP;
-        let everywhere = 0..self.by_slot.len();
-        let mut places = [const { 0..0 }; GROUPS + 1];
-        if groups <= FEW / GROUP {
-            places[0] = everywhere.clone();
-        } else {
-            places[0] = self.newest..self.newest + 1;
-            for place in &mut places[1..] {
-                let group = self.random_below(groups) * GROUP;
-                *place = group..group + GROUP;
-            }
-        }
-        let mut found = None;
+        self.gather(pinned);
+        let mut lowest = self.lowest()?;
         for _ in 0..MOST_CORRECTIONS {
-            let among =
-                |lowest, place: &Range<usize>| at_most(lowest, self.lowest(place.clone(), pinned));
-            found = places.iter().fold(None, among);
-            if found.is_none() {
-                // Most slots are free: look at all.
-                found = self.lowest(everywhere.clone(), pinned);
-            }
-            let (_, slot) = found?;
+            let slot = self.candidates[lowest].1;
             let note = Note::from_bits(note_of(slot));
             if std::mem::replace(&mut self.by_slot[slot as usize], note) == note {
                 break;
             }
+            self.candidates[lowest].0 = self.shared.scores.of(note, self.now)?;
+            lowest = self.lowest()?;
         }
-        found.map(|(_, slot)| slot)
+        Some(self.candidates[lowest].1)
+    }
+
+    /// Picks the candidates: all entries of a small shard, some of a large one.
+    fn gather(&mut self, pinned: &[u32]) {
+        self.candidates.clear();
+        let groups = self.by_slot.len() / GROUP;
+        if groups > FEW / GROUP {
+            self.consider(self.newest..self.newest + 1, pinned);
+            for _ in 0..GROUPS {
+                let group = self.random_below(groups) * GROUP;
+                self.consider(group..group + GROUP, pinned);
+            }
+        }
+        if self.candidates.is_empty() {
+            // It is small, or most of its slots are free.
+            self.consider(0..self.by_slot.len(), pinned);
+        }
+    }
+
+    /// Adds the entries in these slots to the candidates.
+    #[inline]
+    fn consider(&mut self, slots: Range<usize>, pinned: &[u32]) {
+        let (scores, now) = (&self.shared.scores, self.now);
+        let notes = slots.clone().zip(&self.by_slot[slots]);
+        self.candidates.extend(notes.filter_map(|(slot, note)| {
+            #[expect(clippy::cast_possible_truncation, reason = "slots are below 2^31")]
+            let slot = slot as u32;
+            let may_go = pinned.is_empty() || !pinned.contains(&slot);
+            let score = scores.of(*note, now)?;
+            may_go.then_some((score, slot))
+        }));
+    }
+
+    /// The place of the lowest score among the candidates.
+    fn lowest(&self) -> Option<usize> {
+        let scores = self.candidates.iter().map(|(score, _)| *score);
+        let lowest = scores.enumerate().min_by_key(|(_, score)| *score)?;
+        Some(lowest.0)
     }
 
     /// What keeping an entry with this note is worth.
     pub(crate) fn score(&self, note: u32) -> u64 {
         let score = self.shared.scores.of(Note::from_bits(note), self.now);
         score.unwrap_or(u64::MAX)
-    }
-
-    /// The lowest score among these slots.
-    #[inline]
-    fn lowest(&self, slots: Range<usize>, pinned: &[u32]) -> Option<(u64, u32)> {
-        let mut lowest = None;
-        for (slot, note) in slots.clone().zip(&self.by_slot[slots]) {
-            if let Some(score) = self.shared.scores.of(*note, self.now) {
-                let slot = u32::try_from(slot).expect("slots are below 2^23");
-                if pinned.is_empty() || !pinned.contains(&slot) {
-                    lowest = at_most(lowest, Some((score, slot)));
-                }
-            }
-        }
-        lowest
     }
 
     /// Counts a use, and looks at the clock now and then.
@@ -191,14 +201,5 @@ impl Notes {
         self.random ^= self.random << 17;
         let scaled = ((self.random >> 32) * end as u64) >> 32;
         usize::try_from(scaled).expect("below `end`")
-    }
-}
-
-/// The lower of two, if there are two.
-#[inline]
-fn at_most(a: Option<(u64, u32)>, b: Option<(u64, u32)>) -> Option<(u64, u32)> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(if b.0 < a.0 { b } else { a }),
-        (a, b) => a.or(b),
     }
 }
