@@ -17,8 +17,8 @@ use super::memory::Memory;
 use super::note::{Kind, Note};
 use super::scores::{SPANS, Scores, span, start_of};
 
-/// Uses are counted half after this many ticks: 16 times the cache's entries.
-const HALF_LIFE_TICKS: f32 = 256.0;
+/// Uses are counted half after this many ticks: 32 times the cache's entries.
+const HALF_LIFE_TICKS: f32 = 512.0;
 /// How many observations a guess is worth while there are few.
 const PRIOR: f32 = 2.0;
 /// The guess where nothing is known: the chance of a use within one span.
@@ -76,7 +76,8 @@ impl Life {
 #[derive(Debug)]
 pub(super) struct Learner {
     sample: Memory,
-    lives: Box<[Life; Kind::COUNT]>,
+    /// By number of kind.
+    lives: Vec<Life>,
     learned_at: u32,
 }
 
@@ -85,7 +86,7 @@ impl Learner {
     pub(super) fn new(sample: Memory) -> Self {
         Self {
             sample,
-            lives: Box::new([Life::NONE; Kind::COUNT]),
+            lives: vec![Life::NONE; Kind::COUNT],
             learned_at: 0,
         }
     }

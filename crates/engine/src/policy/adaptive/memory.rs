@@ -1,15 +1,15 @@
 //! A table of notes by hash, of fixed size, which forgets what is oldest.
 //!
 //! Rows of 16 cells, one cache line each; the hash picks the row and leaves a
-//! fingerprint of 13 bits. Of two keys that cannot be told apart, about one pair
-//! in 500 within a row, one is taken for the other: harmless, since notes only
+//! fingerprint of 11 bits. One in 2,048 pairs within a row cannot be told apart, and
+//! one is taken for the other: harmless, since notes only
 //! inform guesses. A tick is kept modulo 8,192.
 
 use super::note::Note;
 
 const CELLS: usize = 16;
 const TICK_BITS: u32 = 13;
-const NOTE_BITS: u32 = TICK_BITS + 6;
+const NOTE_BITS: u32 = TICK_BITS + 8;
 
 /// Notes of keys that are not in the cache, or of a sample of all keys.
 #[derive(Debug, Default)]

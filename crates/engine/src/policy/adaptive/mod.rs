@@ -22,7 +22,7 @@ use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, Relaxed};
 /// Ticks in which a cache is used as often as it has entries.
 const TICKS_PER_TURN: u64 = 16;
 /// Notes in the sample.
-const SAMPLE: usize = 1024;
+const SAMPLE: usize = 4096;
 /// The sample reaches back this many times the cache's entries.
 const TURNS_SAMPLED: u64 = 16;
 /// Most uses that a shard counts before it tells.

@@ -5,56 +5,88 @@
 
 use crate::shard::NOTE_BITS;
 
-/// Kinds of intervals between two uses: octaves of ticks.
-const OCTAVES: u8 = 8;
-/// Kinds of how often a key was used: twice, three times, four times, more.
-const REPEATS: u8 = 4;
+/// Levels of the interval between uses: half octaves, from one tick on.
+const LEVELS: u32 = 16;
+/// Uses after the first that are told apart when counting.
+const COUNTS: u32 = 15;
+/// The last use counts for a quarter of the interval, once there are that many.
+const SMOOTHING: u32 = 4;
+/// Classes of counts that are told apart when learning: 1, 2, up to 4, up to 8, more.
+const CLASSES: u32 = 5;
+/// Above all levels and counts.
+const NEW: u8 = 240;
 
-/// What kind of key: new, or how often it was used and how far apart the last
-/// two uses were.
+/// What kind of key: new, or how long it usually is between its uses, and how often
+/// it was used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Kind(u8);
 
 impl Kind {
-    pub(super) const COUNT: usize = NEW as usize + 1;
+    /// How many kinds are told apart when learning.
+    pub(super) const COUNT: usize = (LEVELS * CLASSES) as usize + 1;
     /// Not seen before, or forgotten since.
     pub(super) const NEW: Self = Self(NEW);
 
     /// What a key becomes when it is used again after `interval` ticks.
     #[inline]
     pub(super) fn used_after(self, interval: u32) -> Self {
-        let octave = interval.max(1).ilog2().min(u32::from(OCTAVES) - 1);
-        let repeats = match self.0 {
-            NEW => 0,
-            known => (known % REPEATS + 1).min(REPEATS - 1),
+        let level = level_of(interval);
+        if self.0 == NEW {
+            return Self::at(level, 0);
+        }
+        let (usual, count) = (u32::from(self.0) / COUNTS, u32::from(self.0) % COUNTS);
+        let count = (count + 1).min(COUNTS - 1);
+        // Towards the level of this interval by a share of the distance, rounded up.
+        let share = (count + 1).min(SMOOTHING);
+        let usual = if level > usual {
+            usual + (level - usual).div_ceil(share)
+        } else {
+            usual - (usual - level).div_ceil(share)
         };
-        #[expect(clippy::cast_possible_truncation, reason = "below OCTAVES")]
-        let octave = octave as u8;
-        Self(octave * REPEATS + repeats)
-    }
-
-    /// The kinds in groups that resemble each other.
-    pub(super) fn groups() -> impl Iterator<Item = std::ops::Range<usize>> {
-        let known = (0..usize::from(NEW)).step_by(usize::from(REPEATS));
-        known
-            .map(|first| first..first + usize::from(REPEATS))
-            .chain(std::iter::once(usize::from(NEW)..Self::COUNT))
+        Self::at(usual, count)
     }
 
     #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "below `NEW`")]
+    fn at(level: u32, count: u32) -> Self {
+        Self((level * COUNTS + count) as u8)
+    }
+
+    /// The numbers of kinds in groups that resemble each other.
+    pub(super) fn groups() -> impl Iterator<Item = std::ops::Range<usize>> {
+        let known = (0..Self::NEW.index()).step_by(CLASSES as usize);
+        known
+            .map(|first| first..first + CLASSES as usize)
+            .chain(std::iter::once(Self::NEW.index()..Self::COUNT))
+    }
+
+    /// The number of the kind when learning.
+    #[inline]
     pub(super) fn index(self) -> usize {
-        usize::from(self.0)
+        if self.0 == NEW {
+            return Self::COUNT - 1;
+        }
+        let (level, count) = (u32::from(self.0) / COUNTS, u32::from(self.0) % COUNTS);
+        let class = (count + 1).ilog2() + u32::from(!(count + 1).is_power_of_two());
+        (level * CLASSES + class.min(CLASSES - 1)) as usize
     }
 }
 
-const NEW: u8 = OCTAVES * REPEATS;
+/// The half octave of an interval.
+#[inline]
+fn level_of(interval: u32) -> u32 {
+    let interval = interval.max(1);
+    let octave = interval.ilog2();
+    let half = (u64::from(interval) << 1 >> octave) & 1;
+    (2 * octave + u32::from(half == 1)).min(LEVELS - 1)
+}
 
 /// What is known of an entry, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Note(u32);
 
 /// Bits of the kind; the tick is above.
-const KIND_BITS: u32 = 6;
+const KIND_BITS: u32 = 8;
 const KIND_MASK: u32 = (1 << KIND_BITS) - 1;
 /// A note fits beside a deadline.
 const NOTE_MASK: u32 = (1 << NOTE_BITS) - 1;
@@ -113,14 +145,23 @@ mod tests {
     #[test]
     fn kinds_tell_how_often_and_how_far_apart() {
         let mut kind = Kind::NEW;
-        let mut seen = vec![kind];
-        for interval in [0, 1, 2, 200, 100_000] {
+        let mut seen = Vec::new();
+        for interval in [8, 8, 8, 8, 1, 100_000, 100_000, 100_000, 100_000, 100_000] {
             kind = kind.used_after(interval);
-            seen.push(kind);
+            seen.push((kind.0 / 15, kind.0 % 15, kind.index() % 5));
         }
-        let numbers: Vec<u8> = seen.iter().map(|kind| kind.0).collect();
-        assert_eq!(numbers, [32, 0, 1, 6, 31, 31]);
-        assert_eq!(Kind::groups().map(|group| group.len()).sum::<usize>(), 33);
+        let levels: Vec<u8> = seen.iter().map(|(level, ..)| *level).collect();
+        assert_eq!(levels, [6, 6, 6, 6, 4, 7, 9, 11, 12, 13]);
+        let classes: Vec<usize> = seen.iter().map(|(.., class)| *class).collect();
+        assert_eq!(classes, [0, 1, 2, 2, 3, 3, 3, 3, 4, 4]);
+        assert!(seen.iter().map(|(_, count, _)| *count).eq(0..10));
+        (0..20).for_each(|_| kind = kind.used_after(1));
+        assert_eq!((kind.0, kind.index()), (14, 4), "counting ends");
+        assert_eq!(
+            Kind::groups().flatten().collect::<Vec<_>>(),
+            Vec::from_iter(0..81)
+        );
+        assert_eq!(Kind::NEW.index(), 80);
     }
 
     #[test]
@@ -142,7 +183,7 @@ mod tests {
             (1 << 20, (1 << 20) + 8_191),
         ] {
             let packed = Note::new(kind, then).packed(13);
-            assert!(packed != 0 && packed < 1 << 19);
+            assert!(packed != 0 && packed < 1 << 21);
             let note = Note::unpacked(packed, 13, now);
             assert_eq!((note.kind(), note.age(now)), (Some(kind), now - then));
         }
