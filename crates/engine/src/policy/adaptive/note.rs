@@ -159,7 +159,7 @@ mod tests {
         assert_eq!((kind.0, kind.index()), (14, 4), "counting ends");
         assert_eq!(
             Kind::groups().flatten().collect::<Vec<_>>(),
-            Vec::from_iter(0..81)
+            (0..81).collect::<Vec<_>>()
         );
         assert_eq!(Kind::NEW.index(), 80);
     }
