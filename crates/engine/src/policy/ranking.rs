@@ -79,7 +79,7 @@ impl Ranking {
         cell: &mut Cell<K, V>,
     ) -> Option<Observation> {
         if let Self::Adaptive(notes) = self {
-            let note = notes.used(cell.note())?;
+            let note = notes.used(slot, cell.note())?;
             cell.set_note(note);
             return notes.observation(hash, note);
         }
@@ -172,14 +172,10 @@ impl Ranking {
 
     /// The entry to evict and its rank, if any may go; the rank is zero where
     /// shards do not compare; `note_of` tells the note of an entry.
-    pub(crate) fn victim(
-        &mut self,
-        pinned: &[u32],
-        note_of: impl Fn(u32) -> u32,
-    ) -> Option<(u64, u32)> {
+    pub(crate) fn victim(&mut self, pinned: &[u32]) -> Option<(u64, u32)> {
         let slot = match self {
             Self::Exact(ranks) => return ranks.victim(pinned),
-            Self::Adaptive(notes) => notes.victim(pinned, note_of),
+            Self::Adaptive(notes) => notes.victim(pinned),
             Self::Sieve(sieve) => sieve.victim(pinned),
             Self::S3Fifo(queues) => queues.victim(pinned),
             Self::TinyLfu(parts) => parts.victim(pinned),

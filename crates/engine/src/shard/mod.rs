@@ -138,9 +138,7 @@ impl<K: Hash + Eq, V> Shard<K, V> {
 
     /// The entry that goes first, with its rank.
     pub(crate) fn victim(&mut self) -> Option<(u64, u32)> {
-        let slab = &self.slab;
-        self.ranking
-            .victim(&self.pinned, |slot| slab.cell(slot).note())
+        self.ranking.victim(&self.pinned)
     }
 
     /// An entry that is being rewritten: all that is left to evict.

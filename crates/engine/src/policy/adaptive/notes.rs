@@ -14,8 +14,6 @@ use super::note::{Kind, Note};
 const GROUP: usize = 8;
 /// Groups looked at for one victim.
 const GROUPS: usize = 4;
-/// Candidates that may turn out to be worth more before one is taken anyway.
-const MOST_CORRECTIONS: usize = 16;
 /// In a shard of up to this many slots all of them are looked at.
 const FEW: usize = 128;
 /// Keys remembered after they left, per entry present.
@@ -45,8 +43,6 @@ pub(crate) struct Notes {
     /// worth its room gives way to the next.
     newest: usize,
     random: u64,
-    /// Scores and slots looked at for one victim; kept for its memory.
-    candidates: Vec<(u64, u32)>,
 }
 
 impl Notes {
@@ -59,7 +55,6 @@ impl Notes {
             departed: Memory::default(),
             newest: 0,
             random: 0x9E37_79B9_7F4A_7C15,
-            candidates: Vec::new(),
         }
     }
 
@@ -67,7 +62,7 @@ impl Notes {
     ///
     /// Uses within one tick are one use: they tell nothing about the next.
     #[inline]
-    pub(crate) fn used(&mut self, note: u32) -> Option<u32> {
+    pub(crate) fn used(&mut self, slot: u32, note: u32) -> Option<u32> {
         self.count();
         let note = Note::from_bits(note);
         let age = note.age(self.now);
@@ -75,7 +70,9 @@ impl Notes {
             return None;
         }
         let kind = note.kind()?.used_after(age);
-        Some(Note::new(kind, self.now).bits())
+        let note = Note::new(kind, self.now);
+        self.by_slot[slot as usize] = note;
+        Some(note.bits())
     }
 
     /// What the sample should hear of a use that led to this note.
@@ -123,60 +120,39 @@ impl Notes {
         self.newest = 0;
     }
 
-    /// The slot to evict, if any may be; `note_of` tells what its cell says.
-    ///
-    /// Hits change the cell only, so the one found may turn out to be worth more.
-    pub(crate) fn victim(&mut self, pinned: &[u32], note_of: impl Fn(u32) -> u32) -> Option<u32> {
-        self.gather(pinned);
-        let mut lowest = self.lowest()?;
-        for _ in 0..MOST_CORRECTIONS {
-            let slot = self.candidates[lowest].1;
-            let note = Note::from_bits(note_of(slot));
-            if std::mem::replace(&mut self.by_slot[slot as usize], note) == note {
-                break;
-            }
-            self.candidates[lowest].0 = self.shared.scores.of(note, self.now)?;
-            lowest = self.lowest()?;
-        }
-        Some(self.candidates[lowest].1)
-    }
-
-    /// Picks the candidates: all entries of a small shard, some of a large one.
-    fn gather(&mut self, pinned: &[u32]) {
-        self.candidates.clear();
+    /// The slot to evict, if any may be.
+    pub(crate) fn victim(&mut self, pinned: &[u32]) -> Option<u32> {
         let groups = self.by_slot.len() / GROUP;
+        let mut lowest = Lowest::NONE;
         if groups > FEW / GROUP {
-            self.consider(self.newest..self.newest + 1, pinned);
+            self.consider(self.newest..self.newest + 1, pinned, &mut lowest);
             for _ in 0..GROUPS {
                 let group = self.random_below(groups) * GROUP;
-                self.consider(group..group + GROUP, pinned);
+                self.consider(group..group + GROUP, pinned, &mut lowest);
             }
         }
-        if self.candidates.is_empty() {
-            // It is small, or most of its slots are free.
-            self.consider(0..self.by_slot.len(), pinned);
+        if lowest.slot.is_none() {
+            // It is small, or most of its slots are free: look at all.
+            self.consider(0..self.by_slot.len(), pinned, &mut lowest);
         }
+        lowest.slot
     }
 
-    /// Adds the entries in these slots to the candidates.
     #[inline]
-    fn consider(&mut self, slots: Range<usize>, pinned: &[u32]) {
-        let (scores, now) = (&self.shared.scores, self.now);
-        let notes = slots.clone().zip(&self.by_slot[slots]);
-        self.candidates.extend(notes.filter_map(|(slot, note)| {
+    fn consider(&self, slots: Range<usize>, pinned: &[u32], lowest: &mut Lowest) {
+        for (slot, note) in slots.clone().zip(&self.by_slot[slots]) {
+            let Some(score) = self.shared.scores.of(*note, self.now) else {
+                continue;
+            };
             #[expect(clippy::cast_possible_truncation, reason = "slots are below 2^31")]
             let slot = slot as u32;
-            let may_go = pinned.is_empty() || !pinned.contains(&slot);
-            let score = scores.of(*note, now)?;
-            may_go.then_some((score, slot))
-        }));
-    }
-
-    /// The place of the lowest score among the candidates.
-    fn lowest(&self) -> Option<usize> {
-        let scores = self.candidates.iter().map(|(score, _)| *score);
-        let lowest = scores.enumerate().min_by_key(|(_, score)| *score)?;
-        Some(lowest.0)
+            if score < lowest.score && (pinned.is_empty() || !pinned.contains(&slot)) {
+                *lowest = Lowest {
+                    score,
+                    slot: Some(slot),
+                };
+            }
+        }
     }
 
     /// What keeping an entry with this note is worth.
@@ -202,4 +178,17 @@ impl Notes {
         let scaled = ((self.random >> 32) * end as u64) >> 32;
         usize::try_from(scaled).expect("below `end`")
     }
+}
+
+/// The lowest score so far, and whose it is.
+struct Lowest {
+    score: u64,
+    slot: Option<u32>,
+}
+
+impl Lowest {
+    const NONE: Self = Self {
+        score: u64::MAX,
+        slot: None,
+    };
 }
