@@ -1,22 +1,6 @@
-//! The in-process cache of Larder: typed, sync, no runtime, cannot fail.
+#![doc = include_str!("../README.md")]
 //!
-//! [`Cache`] is a map with limits (entries, weight, or both), lifetimes per entry,
-//! idle expiry, and a [`Policy`] that picks the true victim of the whole cache.
-//!
-//! ```
-//! use larder_engine::{Cache, Policy};
-//! use std::time::Duration;
-//!
-//! let cache = Cache::builder()
-//!     .max_weight(100)
-//!     .weigher(|_key: &String, value: &String| value.len() as u64)
-//!     .policy(Policy::Lru)
-//!     .build()?;
-//! cache.insert("short".to_owned(), "lived".to_owned());
-//! cache.insert_with_ttl("long".to_owned(), "lived".to_owned(), Duration::from_secs(60));
-//! assert_eq!(cache.weight(), 10);
-//! # Ok::<(), larder_core::ConfigError>(())
-//! ```
+//! This file names the modules; the crate is described in its README.
 
 mod bounds;
 mod budget;
