@@ -3,6 +3,7 @@
 //! - `test` is the one test command: everything that has to hold.
 //! - `tidy` is the part of it that reads source files only.
 //! - `requirements` tells which requirements have a test.
+//! - `bench` compares with the peers.
 
 #![expect(
     clippy::print_stdout,
@@ -10,6 +11,7 @@
     reason = "telling people what happens is what it is for"
 )]
 
+mod bench;
 mod command;
 mod features;
 mod requirements;
@@ -29,6 +31,7 @@ Commands:
   test          everything that has to hold; brings what is missing first
   tidy          the rules for source files only, in a second
   requirements  which requirements have a test, and which not yet
+  bench         comparisons with the peers; builds them first
   help          this text
 
 `cargo xtask COMMAND --help` tells more.";
@@ -47,9 +50,10 @@ fn main() -> ExitCode {
         "test" => steps::run(rest),
         "tidy" => tidy::run(rest),
         "requirements" => requirements::run(rest),
+        "bench" => bench::run(rest),
         "help" | "--help" | "-h" => Ok(say(HELP)),
         other => Err(format!(
-            "there is no command {other}; there are test, tidy, requirements and help"
+            "there is no command {other}; there are test, tidy, requirements, bench and help"
         )),
     };
     match outcome {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::bench::{MANIFEST, in_benches};
 use crate::command::{Tally, answers, cargo};
 use crate::features;
 use crate::summary::{Outcome, Summary};
@@ -30,7 +31,7 @@ struct Step {
     run: fn(&Workspace) -> (bool, Tally),
 }
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     Step {
         name: "tidy",
         what: "the rules for source files",
@@ -73,6 +74,11 @@ const STEPS: [Step; 9] = [
         name: "features",
         what: "every library builds with no feature and with each one alone",
         run: every_feature,
+    },
+    Step {
+        name: "benches",
+        what: "the comparisons with the peers build, and their tests pass",
+        run: benches,
     },
     Step {
         name: "licences",
@@ -161,7 +167,10 @@ fn format(workspace: &Workspace) -> (bool, Tally) {
     if !has_component("fmt", "rustfmt") {
         return (false, Tally::default());
     }
-    cargo(&workspace.root, &["fmt", "--all", "--check"], &[])
+    let formatted = cargo(&workspace.root, &["fmt", "--all", "--check"], &[]);
+    let place = ["fmt", "--check", "--manifest-path", MANIFEST];
+    let benches = cargo(&workspace.root, &place, &[]);
+    (formatted.0 && benches.0, Tally::default())
 }
 
 /// Whether a part of the toolchain is there; if not, says how to get it.
@@ -246,6 +255,13 @@ fn every_feature(workspace: &Workspace) -> (bool, Tally) {
         }
     }
     (passed, Tally::default())
+}
+
+fn benches(workspace: &Workspace) -> (bool, Tally) {
+    let lints = ["-D", "warnings"];
+    let passed = in_benches(&workspace.root, &["clippy", "--all-targets"], &lints).0;
+    let (tested, tally) = in_benches(&workspace.root, &["test"], &[]);
+    (passed && tested, tally)
 }
 
 fn licences(workspace: &Workspace) -> (bool, Tally) {

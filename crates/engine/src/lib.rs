@@ -1,6 +1,6 @@
+//! The crate is described in its README, which follows.
+
 #![doc = include_str!("../README.md")]
-//!
-//! This file names the modules; the crate is described in its README.
 
 mod bounds;
 mod budget;
