@@ -118,13 +118,21 @@ where
         let kinds = Kinds {
             weighs: settings.weigher.is_some(),
             idles: settings.time_to_idle.is_some(),
+            notes: settings.policy == Policy::Adaptive,
         };
         let policy = Shared::new(
             settings.policy,
             settings.max_entries.unwrap_or_default(),
             settings.shards,
         );
-        let new_shard = |_| Lock::new(Shard::new(kinds, Ranking::new(settings.policy, &policy)));
+        let most = settings.max_entries.unwrap_or(u64::MAX) / settings.shards as u64;
+        let most = u32::try_from(most).unwrap_or(u32::MAX) as usize;
+        // Shards are not equally full: the fuller of them have some more.
+        let expected = most + most / 64;
+        let new_shard = |_| {
+            let ranking = Ranking::new(settings.policy, &policy);
+            Lock::new(Shard::new(kinds, ranking, expected))
+        };
         let shards = (0..settings.shards).map(new_shard).collect();
         let inner = Arc::new_cyclic(|inner: &Weak<Inner<K, V, S>>| Inner {
             shards,
@@ -156,7 +164,9 @@ where
     where
         V: Clone,
     {
-        self.count(self.inner.read(key, true, |value, _| value.clone()))
+        let found = self.inner.read(key, true, |value, _| value.clone());
+        self.count(found.is_some());
+        found
     }
 
     /// The value of a key and how much longer it lives, which counts as a use.
@@ -165,7 +175,9 @@ where
         V: Clone,
     {
         let pick = |value: &V, deadline| (value.clone(), self.inner.remaining(deadline));
-        self.count(self.inner.read(key, true, pick))
+        let found = self.inner.read(key, true, pick);
+        self.count(found.is_some());
+        found
     }
 
     /// The value of a key; the policy and the statistics do not notice.
@@ -309,7 +321,7 @@ where
     /// It runs under a lock and must not use the cache.
     pub fn filter_map<T>(&self, mut pick: impl FnMut(&K, &V) -> Option<T>) -> Vec<T> {
         let mut picked = Vec::new();
-        self.inner.for_each_block(|entries| {
+        self.inner.for_each_stretch(|entries| {
             picked.extend(entries.filter_map(|(key, value)| pick(key, value)));
         });
         picked
@@ -341,14 +353,9 @@ where
     }
 
     #[inline]
-    fn count<T>(&self, found: Option<T>) -> Option<T> {
-        let counter = if found.is_some() {
-            Counter::Hit
-        } else {
-            Counter::Miss
-        };
+    fn count(&self, found: bool) {
+        let counter = if found { Counter::Hit } else { Counter::Miss };
         self.inner.stats.add(counter, 1);
-        found
     }
 
     /// Checks every invariant; panics if one does not hold.

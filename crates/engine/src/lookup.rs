@@ -11,8 +11,9 @@ use larder_core::stats::Counter;
 use crate::budget::Growth;
 use crate::cache::Inner;
 use crate::expiry::{self, NEVER};
+use crate::policy::Observation;
 use crate::removal::{Departures, RemovalCause};
-use crate::shard::{Shard, short};
+use crate::shard::Shard;
 use crate::sync::Guard;
 use crate::sync::Relaxed;
 
@@ -48,53 +49,63 @@ where
     {
         let hash = self.hash(key);
         let mut shard = self.shards[self.shard_of(hash)].lock();
-        let slot = shard.find(hash, key)?;
-        let (cell, ranking) = shard.entry(slot);
-        let deadline = cell.deadline();
-        if deadline != NEVER {
-            let now = self.clock.elapsed();
-            if deadline <= expiry::millis(now) {
-                drop(shard);
-                self.remove_expired(hash, key);
-                return None;
-            }
-            if as_use && self.time_to_idle.is_some() {
-                let end = shard.slab().record(slot).end;
-                let deadline = self.deadline_before(end, now);
-                return Some(self.read_idling(shard, slot, hash, deadline, pick));
-            }
+        let mut hit = shard.hit(hash, key)?;
+        let slot = hit.slot;
+        if hit.deadline() != NEVER {
+            return self.read_mortal(shard, slot, hash, key, as_use, pick);
         }
-        let seen = if as_use {
-            ranking.used(slot, short(hash), cell)
-        } else {
-            None
-        };
-        let picked = pick(&cell.item().1, deadline);
-        drop(shard);
-        if let Some(seen) = seen {
-            self.policy.observe(seen);
+        if as_use && let Some(seen) = hit.used() {
+            return Some(self.read_observed(shard, slot, seen, pick));
         }
-        Some(picked)
+        Some(pick(hit.value(), NEVER))
     }
 
-    /// The rest of a [`read`](Self::read) that postpones the deadline.
-    fn read_idling<T>(
+    /// The rest of a [`read`](Self::read) of an entry that may expire.
+    #[inline(never)]
+    fn read_mortal<Q, T>(
         &self,
         mut shard: Guard<'_, Shard<K, V>>,
         slot: u32,
         hash: u64,
-        deadline: u64,
+        key: &Q,
+        as_use: bool,
+        pick: impl FnOnce(&V, u64) -> T,
+    ) -> Option<T>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        let now = self.clock.elapsed();
+        if shard.table().deadline(slot) <= expiry::millis(now) {
+            drop(shard);
+            self.remove_expired(hash, key);
+            return None;
+        }
+        if as_use {
+            if self.time_to_idle.is_some() {
+                let end = shard.table().record(slot).end;
+                shard.postpone(slot, self.deadline_before(end, now));
+            }
+            if let Some(seen) = shard.used(slot, hash) {
+                return Some(self.read_observed(shard, slot, seen, pick));
+            }
+        }
+        let table = shard.table();
+        Some(pick(&table.item(slot).1, table.deadline(slot)))
+    }
+
+    /// The rest of a [`read`](Self::read) that the policy learns from.
+    #[cold]
+    fn read_observed<T>(
+        &self,
+        shard: Guard<'_, Shard<K, V>>,
+        slot: u32,
+        seen: Observation,
         pick: impl FnOnce(&V, u64) -> T,
     ) -> T {
-        let (cell, ranking) = shard.entry(slot);
-        cell.set_deadline(deadline);
-        ranking.postponed(slot, deadline);
-        let seen = ranking.used(slot, short(hash), cell);
-        let picked = pick(&cell.item().1, deadline);
+        let table = shard.table();
+        let picked = pick(&table.item(slot).1, table.deadline(slot));
         drop(shard);
-        if let Some(seen) = seen {
-            self.policy.observe(seen);
-        }
+        self.policy.observe(seen);
         picked
     }
 
@@ -108,7 +119,7 @@ where
         let now = expiry::millis(self.clock.elapsed());
         self.in_shard(self.shard_of(hash), |shard| {
             if let Some(slot) = shard.find(hash, key)
-                && shard.slab().record(slot).deadline <= now
+                && shard.table().deadline(slot) <= now
             {
                 let (key, value) = self.take(shard, slot);
                 gone.push(key, value, RemovalCause::Expired);
@@ -129,7 +140,7 @@ where
             let now = self.now_for(shard);
             self.expire_some(shard, now, &mut gone);
             let slot = shard.find(hash, key)?;
-            let is_expired = shard.slab().record(slot).deadline <= expiry::millis(now);
+            let is_expired = shard.table().deadline(slot) <= expiry::millis(now);
             let (key, value) = self.take(shard, slot);
             if is_expired {
                 gone.push(key, value, RemovalCause::Expired);
@@ -159,7 +170,7 @@ where
             let Some(slot) = shard.find(hash, key) else {
                 return false;
             };
-            let mut record = shard.slab().record(slot);
+            let mut record = shard.table().record(slot);
             if record.deadline <= expiry::millis(now) {
                 let (key, value) = self.take(shard, slot);
                 gone.push(key, value, RemovalCause::Expired);
@@ -188,7 +199,7 @@ where
 
     /// Takes an entry out and gives its room back.
     pub(crate) fn take(&self, shard: &mut Shard<K, V>, slot: u32) -> (K, V) {
-        let weight = shard.slab().record(slot).weight;
+        let weight = shard.table().weight(slot);
         let item = shard.remove(slot, false);
         self.budget.release(Growth::of_entry(weight));
         item

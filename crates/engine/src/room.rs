@@ -244,7 +244,7 @@ fn push_out<K: Hash + Eq, V>(
     slot: u32,
     gone: &mut Departures<K, V>,
 ) -> u32 {
-    let weight = shard.slab().record(slot).weight;
+    let weight = shard.table().weight(slot);
     let (key, value) = shard.remove(slot, true);
     gone.push(key, value, RemovalCause::Capacity);
     weight

@@ -1,4 +1,7 @@
-//! Operations on all entries, block by block.
+//! Operations on all entries, a few under one lock at a time.
+//!
+//! They go through each shard in the order of the hashes, so that what happens
+//! meanwhile moves nothing out of their way.
 
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
@@ -9,6 +12,7 @@ use crate::expiry;
 #[cfg(any(test, fuzzing, feature = "validate"))]
 use crate::load::Flights;
 use crate::removal::{Departures, RemovalCause};
+use crate::shard::END;
 
 impl<K, V, S> Inner<K, V, S>
 where
@@ -19,18 +23,16 @@ where
     pub(crate) fn clear(&self) -> u64 {
         let mut cleared = 0;
         for number in 0..self.shards.len() {
-            let blocks = self.in_shard(number, |shard| {
-                self.flights[number].overtake_all();
-                shard.blocks()
-            });
-            for block in 0..blocks {
+            self.in_shard(number, |_| self.flights[number].overtake_all());
+            let mut hash = 0;
+            while hash < END {
                 let mut gone = Departures::new();
-                self.in_shard(number, |shard| {
-                    shard.drain_block(block, |key, value, record| {
+                hash = self.in_shard(number, |shard| {
+                    shard.drain_from(hash, |key, value, record| {
                         self.budget.release(Growth::of_entry(record.weight));
                         gone.push(key, value, RemovalCause::Removed);
                         cleared += 1;
-                    });
+                    })
                 });
                 self.let_go(gone);
             }
@@ -38,14 +40,14 @@ where
         cleared
     }
 
-    /// Shows the live entries, one block under one lock at a time.
-    pub(crate) fn for_each_block(&self, mut show: impl FnMut(&mut dyn Iterator<Item = &(K, V)>)) {
+    /// Shows the live entries, a few under one lock at a time.
+    pub(crate) fn for_each_stretch(&self, mut show: impl FnMut(&mut dyn Iterator<Item = &(K, V)>)) {
         let mut cursor = Cursor::default();
-        while self.next_block(&mut cursor, &mut show) {}
+        while self.next_stretch(&mut cursor, &mut show) {}
     }
 
-    /// Shows the next block with live entries; `false` at the end.
-    fn next_block(
+    /// Shows the next few live entries; `false` at the end.
+    fn next_stretch(
         &self,
         cursor: &mut Cursor,
         show: &mut impl FnMut(&mut dyn Iterator<Item = &(K, V)>),
@@ -54,16 +56,20 @@ where
             return false;
         };
         let shard = shard.lock();
-        if cursor.block < shard.blocks() {
-            let now = expiry::millis(self.now_for(&shard));
-            show(&mut shard.live(cursor.block, now));
-            cursor.block += 1;
+        let now = expiry::millis(self.now_for(&shard));
+        let (mut live, next) = shard.live_from(cursor.hash, now);
+        show(&mut live);
+        *cursor = if next < END {
+            Cursor {
+                hash: next,
+                ..*cursor
+            }
         } else {
-            *cursor = Cursor {
+            Cursor {
                 shard: cursor.shard + 1,
-                block: 0,
-            };
-        }
+                hash: 0,
+            }
+        };
         true
     }
 
@@ -103,11 +109,11 @@ where
     }
 }
 
-/// Which block comes next.
+/// What comes next.
 #[derive(Debug, Default)]
 struct Cursor {
     shard: usize,
-    block: u32,
+    hash: u64,
 }
 
 /// Live entries of a cache, by clone.
@@ -125,8 +131,8 @@ struct Cursor {
 pub struct Iter<'a, K, V, S> {
     cache: &'a Inner<K, V, S>,
     cursor: Cursor,
-    /// What is left of the last block, in reverse.
-    block: Vec<(K, V)>,
+    /// What is left of the last few, in reverse.
+    few: Vec<(K, V)>,
 }
 
 impl<'a, K, V, S> Iter<'a, K, V, S> {
@@ -134,7 +140,7 @@ impl<'a, K, V, S> Iter<'a, K, V, S> {
         Self {
             cache,
             cursor: Cursor::default(),
-            block: Vec::new(),
+            few: Vec::new(),
         }
     }
 }
@@ -148,16 +154,16 @@ where
     type Item = (K, V);
 
     fn next(&mut self) -> Option<(K, V)> {
-        while self.block.is_empty() {
-            let block = &mut self.block;
-            let more = self.cache.next_block(&mut self.cursor, &mut |entries| {
-                block.extend(entries.cloned());
+        while self.few.is_empty() {
+            let few = &mut self.few;
+            let more = self.cache.next_stretch(&mut self.cursor, &mut |entries| {
+                few.extend(entries.cloned());
             });
             if !more {
                 return None;
             }
         }
-        self.block.pop()
+        self.few.pop()
     }
 }
 

@@ -6,6 +6,8 @@
 
 pub(crate) use crate::lock::{Guard, Lock};
 pub(crate) use parking_lot::{Condvar, Mutex};
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+pub(crate) use std::sync::atomic::{
+    AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed,
+};
 pub(crate) use std::thread::yield_now;
 pub(crate) use std::thread_local;

@@ -72,8 +72,8 @@ struct Writing<K, V> {
     /// The value that found no room, to be offered again; or one that will not be
     /// stored, to be dropped after the lock.
     unsaved: Option<V>,
-    /// The slot that this write has pinned.
-    pinned: Option<u32>,
+    /// Whether this write has pinned its entry.
+    pinned: bool,
     /// What the policy has to learn from it.
     seen: Option<Observation>,
     /// Comes from a load, which the others overtake.
@@ -126,7 +126,7 @@ where
             hash: self.hash(&key),
             key: Some(key),
             unsaved: None,
-            pinned: None,
+            pinned: false,
             seen: None,
             is_load,
             gone: Departures::new(),
@@ -164,7 +164,7 @@ where
         let now = self.now_for(shard);
         self.expire_some(shard, now, &mut writing.gone);
         let present = self.present(shard, writing, now);
-        let value = present.map(|present| &shard.slab().item(present.slot).1);
+        let value = present.map(|present| &shard.table().item(present.slot).1);
         let change = plan(value, writing.unsaved.take());
         if !writing.is_load && !matches!(change, Change::Keep) {
             self.overtake(writing.hash, writing.key.as_ref().expect(KEY_IS_HERE));
@@ -221,7 +221,7 @@ where
     ) -> Option<Present> {
         let key = writing.key.as_ref().expect(KEY_IS_HERE);
         let slot = shard.find(writing.hash, key)?;
-        let record = shard.slab().record(slot);
+        let record = shard.table().record(slot);
         if record.deadline <= expiry::millis(now) {
             let present = Some(Present { slot, record });
             self.take_out(shard, present, writing, RemovalCause::Expired);
@@ -296,7 +296,7 @@ where
             writing.gone.push(key, old, RemovalCause::Replaced);
             return;
         }
-        if shard.is_full()
+        if shard.is_at_its_end()
             && let Some((_, victim)) = shard.victim()
         {
             self.evict(shard, victim, &mut writing.gone);
@@ -312,13 +312,12 @@ fn pin<K: Hash + Eq, V>(
     present: Option<Present>,
     writing: &mut Writing<K, V>,
 ) {
-    let slot = present.map(|present| present.slot);
-    if writing.pinned != slot {
-        // If the one pinned before is gone, so is its pin.
-        writing.pinned = slot;
-        if let Some(slot) = slot {
-            shard.pin(slot);
-        }
+    if let Some(Present { slot, .. }) = present
+        // If the entry that was pinned is gone, so is its pin.
+        && !(writing.pinned && shard.is_pinned(slot))
+    {
+        writing.pinned = true;
+        shard.pin(slot);
     }
 }
 
@@ -328,10 +327,9 @@ fn unpin<K: Hash + Eq, V>(
     present: Option<Present>,
     writing: &mut Writing<K, V>,
 ) {
-    let slot = present.map(|present| present.slot);
-    if let Some(pinned) = writing.pinned.take()
-        && slot == Some(pinned)
+    if std::mem::take(&mut writing.pinned)
+        && let Some(Present { slot, .. }) = present
     {
-        shard.unpin(pinned);
+        shard.unpin(slot);
     }
 }

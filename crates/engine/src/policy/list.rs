@@ -1,5 +1,7 @@
 //! Lists of slots, linked by number: for policies that keep entries in a row.
 
+use crate::shard::Moves;
+
 /// No slot.
 pub(super) const NOBODY: u32 = u32::MAX;
 
@@ -47,7 +49,22 @@ impl Links {
     }
 }
 
+impl Links {
+    /// All slots have other numbers now.
+    pub(super) fn moved(&mut self, moves: &Moves) {
+        let links = self.neighbours.iter();
+        let links: Vec<[u32; 2]> = links.map(|pair| pair.map(|slot| moves.of(slot))).collect();
+        self.neighbours = moves.column(&links, [NOBODY; 2]);
+    }
+}
+
 impl List {
+    /// All slots have other numbers now.
+    pub(super) fn moved(&mut self, moves: &Moves) {
+        self.front = moves.of(self.front);
+        self.back = moves.of(self.back);
+    }
+
     pub(super) fn len(&self) -> usize {
         self.len
     }

@@ -22,7 +22,7 @@ use larder_core::error::ConfigError;
 
 pub(crate) use adaptive::Observation;
 pub(crate) use order::NO_RANK;
-pub(crate) use ranking::{Ranking, Shared};
+pub(crate) use ranking::{Gone, Ranking, Shared};
 
 /// Which entry goes when room is needed.
 ///

@@ -9,7 +9,7 @@ use super::ranks::Ranks;
 use super::s3fifo::S3Fifo;
 use super::sieve::Sieve;
 use super::tinylfu::TinyLfu;
-use crate::shard::Cell;
+use crate::shard::{Groups, Moves};
 
 /// What the shards of a cache share of its policy.
 #[derive(Debug)]
@@ -48,6 +48,17 @@ impl Shared {
     }
 }
 
+/// What is known of an entry that went.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Gone {
+    pub(crate) hash: u32,
+    pub(crate) note: u32,
+    /// It had to make room.
+    pub(crate) evicted: bool,
+    /// How many entries are left in the shard.
+    pub(crate) left: usize,
+}
+
 /// The order of eviction among the entries of one shard, by slot.
 #[derive(Debug)]
 #[repr(u8)]
@@ -70,23 +81,17 @@ impl Ranking {
         }
     }
 
-    /// An entry was read.
+    /// An entry was read; `notes` has what was noted of it.
     #[inline]
-    pub(crate) fn used<K, V>(
-        &mut self,
-        slot: u32,
-        hash: u32,
-        cell: &mut Cell<K, V>,
-    ) -> Option<Observation> {
-        if let Self::Adaptive(notes) = self {
-            let note = notes.used(slot, cell.note())?;
-            cell.set_note(note);
-            return notes.observation(hash, note);
+    pub(crate) fn used(&mut self, slot: u32, hash: u32, notes: &mut Groups) -> Option<Observation> {
+        if let Self::Adaptive(adaptive) = self {
+            return adaptive.used(slot, hash, notes);
         }
         self.used_unnoted(slot);
         None
     }
 
+    #[inline(never)]
     fn used_unnoted(&mut self, slot: u32) {
         match self {
             Self::Exact(ranks) => ranks.used(slot),
@@ -98,19 +103,16 @@ impl Ranking {
     }
 
     /// An entry was stored in a slot that was free.
-    pub(crate) fn stored<K, V>(
+    pub(crate) fn stored(
         &mut self,
         slot: u32,
         hash: u32,
-        cell: &mut Cell<K, V>,
+        deadline: u64,
+        notes: &mut Groups,
     ) -> Option<Observation> {
         match self {
-            Self::Exact(ranks) => ranks.stored(slot, cell.deadline()),
-            Self::Adaptive(notes) => {
-                let note = notes.stored(slot, hash);
-                cell.set_note(note);
-                return notes.observation(hash, note);
-            }
+            Self::Exact(ranks) => ranks.stored(slot, deadline),
+            Self::Adaptive(adaptive) => return adaptive.stored(slot, hash, notes),
             Self::Sieve(sieve) => sieve.stored(slot),
             Self::S3Fifo(queues) => queues.stored(slot, hash),
             Self::TinyLfu(parts) => parts.stored(slot, hash),
@@ -119,18 +121,19 @@ impl Ranking {
     }
 
     /// The value of an entry was replaced, which is a use.
-    pub(crate) fn replaced<K, V>(
+    pub(crate) fn replaced(
         &mut self,
         slot: u32,
         hash: u32,
-        cell: &mut Cell<K, V>,
+        deadline: u64,
+        notes: &mut Groups,
     ) -> Option<Observation> {
         match self {
             Self::Exact(ranks) => {
-                ranks.replaced(slot, cell.deadline());
+                ranks.replaced(slot, deadline);
                 None
             }
-            _ => self.used(slot, hash, cell),
+            _ => self.used(slot, hash, notes),
         }
     }
 
@@ -148,14 +151,25 @@ impl Ranking {
         }
     }
 
-    /// An entry went; `entries` are left in the shard.
-    pub(crate) fn removed(&mut self, slot: u32, hash: u32, evicted: bool, entries: usize) {
+    /// An entry went.
+    pub(crate) fn removed(&mut self, slot: u32, gone: Gone) {
         match self {
             Self::Exact(ranks) => ranks.removed(slot),
-            Self::Adaptive(notes) => notes.removed(slot, hash, evicted, entries),
+            Self::Adaptive(adaptive) => adaptive.removed(slot, gone),
             Self::Sieve(sieve) => sieve.removed(slot),
-            Self::S3Fifo(queues) => queues.removed(slot, hash, evicted),
+            Self::S3Fifo(queues) => queues.removed(slot, gone.hash, gone.evicted),
             Self::TinyLfu(parts) => parts.removed(slot),
+        }
+    }
+
+    /// All entries have other slots now.
+    pub(crate) fn moved(&mut self, moves: &Moves) {
+        match self {
+            Self::Exact(ranks) => ranks.moved(moves),
+            Self::Adaptive(adaptive) => adaptive.moved(moves),
+            Self::Sieve(sieve) => sieve.moved(moves),
+            Self::S3Fifo(queues) => queues.moved(moves),
+            Self::TinyLfu(parts) => parts.moved(moves),
         }
     }
 
@@ -163,7 +177,7 @@ impl Ranking {
     pub(crate) fn forget(&mut self) {
         match self {
             Self::Exact(ranks) => ranks.forget(),
-            Self::Adaptive(notes) => notes.forget(),
+            Self::Adaptive(_) => {}
             Self::Sieve(sieve) => *sieve = Sieve::default(),
             Self::S3Fifo(queues) => *queues = S3Fifo::default(),
             Self::TinyLfu(parts) => *parts = TinyLfu::default(),
@@ -171,11 +185,11 @@ impl Ranking {
     }
 
     /// The entry to evict and its rank, if any may go; the rank is zero where
-    /// shards do not compare; `note_of` tells the note of an entry.
-    pub(crate) fn victim(&mut self, pinned: &[u32]) -> Option<(u64, u32)> {
+    /// shards do not compare.
+    pub(crate) fn victim(&mut self, notes: &Groups, pinned: &[u32]) -> Option<(u64, u32)> {
         let slot = match self {
             Self::Exact(ranks) => return ranks.victim(pinned),
-            Self::Adaptive(notes) => notes.victim(pinned),
+            Self::Adaptive(adaptive) => adaptive.victim(notes, pinned),
             Self::Sieve(sieve) => sieve.victim(pinned),
             Self::S3Fifo(queues) => queues.victim(pinned),
             Self::TinyLfu(parts) => parts.victim(pinned),
@@ -200,12 +214,12 @@ impl Ranking {
     }
 
     /// Numbers for these slots, the lower to go the sooner, about.
-    pub(crate) fn places(&self, slots: &[u32], note_of: impl Fn(u32) -> u32) -> Vec<u64> {
+    pub(crate) fn places(&self, slots: &[u32], notes: &Groups) -> Vec<u64> {
         let rows = match self {
             Self::Exact(ranks) => return slots.iter().map(|slot| ranks.rank(*slot)).collect(),
-            Self::Adaptive(notes) => {
-                let scores = slots.iter().map(|slot| notes.score(note_of(*slot)));
-                return scores.collect();
+            Self::Adaptive(adaptive) => {
+                let notes = slots.iter().map(|slot| notes.note(*slot));
+                return notes.map(|note| adaptive.score(note)).collect();
             }
             Self::Sieve(sieve) => sieve.in_order(),
             Self::S3Fifo(queues) => queues.in_order(),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::order::{NO_RANK, Order};
 use crate::bounds::Bounds;
+use crate::shard::Moves;
 
 /// Slots per bound.
 const BLOCK: usize = 64;
@@ -69,6 +70,18 @@ impl Ranks {
     /// Bounds stay: they are lower bounds, and the next look corrects them.
     pub(crate) fn removed(&mut self, slot: u32) {
         self.by_slot[slot as usize] = NO_RANK;
+    }
+
+    /// All entries have other slots now.
+    pub(crate) fn moved(&mut self, moves: &Moves) {
+        self.by_slot = moves.column(&self.by_slot, NO_RANK);
+        let whole_blocks = self.by_slot.len().next_multiple_of(BLOCK);
+        self.by_slot.resize(whole_blocks, NO_RANK);
+        self.lowest = Bounds::default();
+        for block in 0..block_of(u32::try_from(whole_blocks).expect("slots are below 2^31")) {
+            let rank = self.lowest_in(block, &[]).map(|(rank, _)| rank);
+            self.lowest.set(block, rank);
+        }
     }
 
     pub(crate) fn forget(&mut self) {

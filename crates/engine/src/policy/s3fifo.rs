@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use super::list::{Links, List};
+use crate::shard::Moves;
 
 /// The short queue's share of the entries: one in ten.
 const SHORT_SHARE: usize = 10;
@@ -55,6 +56,14 @@ impl S3Fifo {
             let most = self.long.len().max(SHORT_SHARE);
             self.departed.remember(hash, most);
         }
+    }
+
+    /// All entries have other slots now.
+    pub(crate) fn moved(&mut self, moves: &Moves) {
+        self.links.moved(moves);
+        self.short.moved(moves);
+        self.long.moved(moves);
+        self.entries = moves.column(&self.entries, Entry::default());
     }
 
     /// The entry to evict, if any may be.

@@ -4,6 +4,7 @@
 //! A hit sets one flag. Entries that were used keep their place.
 
 use super::list::{Links, List, NOBODY};
+use crate::shard::Moves;
 
 /// The entries of one shard in a row, with a hand.
 #[derive(Debug)]
@@ -45,6 +46,14 @@ impl Sieve {
             self.hand = self.links.before(slot);
         }
         self.row.remove(&mut self.links, slot);
+    }
+
+    /// All entries have other slots now.
+    pub(crate) fn moved(&mut self, moves: &Moves) {
+        self.links.moved(moves);
+        self.row.moved(moves);
+        self.used = moves.column(&self.used, false);
+        self.hand = moves.of(self.hand);
     }
 
     /// The first entry from the hand on that was not used and may go.

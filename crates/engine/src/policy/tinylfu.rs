@@ -7,6 +7,7 @@
 
 use super::frequency::Frequencies;
 use super::list::{Links, List, NOBODY};
+use crate::shard::Moves;
 
 /// The protected part of the main part.
 const PROTECTED_SHARE: f64 = 0.8;
@@ -36,6 +37,14 @@ enum Part {
 struct Entry {
     hash: u32,
     part: Part,
+}
+
+impl Entry {
+    /// What stands where no entry is.
+    const NONE: Self = Self {
+        hash: 0,
+        part: Part::Window,
+    };
 }
 
 /// The entries of one shard in three lists.
@@ -75,7 +84,7 @@ impl TinyLfu {
             part: Part::Window,
         };
         if number >= self.entries.len() {
-            self.entries.resize(number + 1, entry);
+            self.entries.resize(number + 1, Entry::NONE);
         }
         self.entries[number] = entry;
         self.lists[Part::Window as usize].push_front(&mut self.links, slot);
@@ -84,6 +93,13 @@ impl TinyLfu {
     pub(crate) fn removed(&mut self, slot: u32) {
         let part = self.entries[slot as usize].part;
         self.lists[part as usize].remove(&mut self.links, slot);
+    }
+
+    /// All entries have other slots now.
+    pub(crate) fn moved(&mut self, moves: &Moves) {
+        self.links.moved(moves);
+        self.lists.iter_mut().for_each(|list| list.moved(moves));
+        self.entries = moves.column(&self.entries, Entry::NONE);
     }
 
     /// The entry to evict, if any may be.

@@ -1,11 +1,12 @@
 //! One part of the entries, behind one lock.
 //!
-//! Invariants, checked by [`Shard::validate`]: the index and the slab hold the
-//! same slots, and the ranking knows each; the bound of each block is at most the
-//! soonest deadline in it.
+//! Invariants, checked by [`Shard::validate`]: every entry is found by its key, and
+//! the ranking knows each; the bound of each block is at most the soonest deadline
+//! in it.
 
-mod index;
-mod slab;
+mod group;
+mod moves;
+mod table;
 #[cfg(any(test, fuzzing, feature = "validate"))]
 mod validate;
 
@@ -15,36 +16,68 @@ use equivalent::Equivalent;
 
 use crate::bounds::Bounds;
 use crate::expiry::NEVER;
-use crate::policy::{Observation, Ranking};
+use crate::policy::{Gone, Observation, Ranking};
 
-use index::{Index, MAX_SLOTS};
-use slab::{BLOCK, Slab, block_of};
-pub(crate) use slab::{Cell, Kinds, NOTE_BITS, Record};
+pub(crate) use group::{Groups, NOTE_BITS};
+pub(crate) use moves::Moves;
+use table::Cell;
+use table::block_of;
+pub(crate) use table::{END, Kinds, Record, Table};
 
-/// The half of a hash that places a key within its shard.
+/// The half of a hash that places a key within its shard. Its lowest byte is not
+/// zero: a tag of zero would be a free place's.
 #[inline]
 pub(crate) fn short(hash: u64) -> u32 {
-    (hash >> 32) as u32
+    let short = (hash >> 32) as u32;
+    short | u32::from(short.trailing_zeros() >= u8::BITS)
 }
 
 /// Entries of one shard with their order of eviction and of expiry.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Shard<K, V> {
-    index: Index,
-    slab: Slab<K, V>,
+    table: Table<K, V>,
     ranking: Ranking,
+    /// How many entries there will be in the end, about.
+    expected: usize,
     deadlines: Bounds,
     /// Entries that are being rewritten: the last to go. One may be in twice.
     pinned: Vec<u32>,
 }
 
+/// An entry that was found, with the order that it is in.
+pub(crate) struct Hit<'a, K, V> {
+    pub(crate) slot: u32,
+    hash: u32,
+    cell: &'a Cell<K, V>,
+    notes: &'a mut Groups,
+    ranking: &'a mut Ranking,
+}
+
+impl<K, V> Hit<'_, K, V> {
+    #[inline]
+    pub(crate) fn deadline(&self) -> u64 {
+        self.cell.deadline()
+    }
+
+    #[inline]
+    pub(crate) fn value(&self) -> &V {
+        self.cell.value()
+    }
+
+    /// Tells the policy that the entry is used.
+    #[inline]
+    pub(crate) fn used(&mut self) -> Option<Observation> {
+        self.ranking.used(self.slot, self.hash, self.notes)
+    }
+}
+
 impl<K: Hash + Eq, V> Shard<K, V> {
-    pub(crate) fn new(kinds: Kinds, ranking: Ranking) -> Self {
+    pub(crate) fn new(kinds: Kinds, ranking: Ranking, expected: usize) -> Self {
         Self {
-            index: Index::default(),
-            slab: Slab::new(kinds),
+            table: Table::new(kinds),
             ranking,
+            expected,
             deadlines: Bounds::default(),
             pinned: Vec::new(),
         }
@@ -52,26 +85,50 @@ impl<K: Hash + Eq, V> Shard<K, V> {
 
     /// The entries, for reading.
     #[inline]
-    pub(crate) fn slab(&self) -> &Slab<K, V> {
-        &self.slab
-    }
-
-    /// An entry and the order that it is in.
-    #[inline]
-    pub(crate) fn entry(&mut self, slot: u32) -> (&mut Cell<K, V>, &mut Ranking) {
-        (self.slab.cell_mut(slot), &mut self.ranking)
+    pub(crate) fn table(&self) -> &Table<K, V> {
+        &self.table
     }
 
     /// Whether no further entry fits, whatever the limits say.
-    pub(crate) fn is_full(&self) -> bool {
-        self.slab.len() + BLOCK >= MAX_SLOTS as usize
+    pub(crate) fn is_at_its_end(&self) -> bool {
+        self.table.is_at_its_end()
     }
 
     /// The slot of a key, expired or not.
     #[inline]
     pub(crate) fn find<Q: Equivalent<K> + ?Sized>(&self, hash: u64, key: &Q) -> Option<u32> {
-        self.index
-            .find(short(hash), |slot| key.equivalent(&self.slab.item(slot).0))
+        self.table.find(short(hash), |other| key.equivalent(other))
+    }
+
+    /// The entry of a key, expired or not, to be read.
+    #[inline]
+    pub(crate) fn hit<Q: Equivalent<K> + ?Sized>(
+        &mut self,
+        hash: u64,
+        key: &Q,
+    ) -> Option<Hit<'_, K, V>> {
+        let hash = short(hash);
+        let is_it = |other: &K| key.equivalent(other);
+        let (slot, cell, notes) = self.table.hit(hash, is_it)?;
+        Some(Hit {
+            slot,
+            hash,
+            cell,
+            notes,
+            ranking: &mut self.ranking,
+        })
+    }
+
+    /// An entry was read.
+    pub(crate) fn used(&mut self, slot: u32, hash: u64) -> Option<Observation> {
+        let notes = self.table.groups_mut();
+        self.ranking.used(slot, short(hash), notes)
+    }
+
+    /// A hit postponed the deadline.
+    pub(crate) fn postpone(&mut self, slot: u32, deadline: u64) {
+        self.table.set_deadline(slot, deadline);
+        self.ranking.postponed(slot, deadline);
     }
 
     /// Adds an entry whose key is not there.
@@ -82,12 +139,14 @@ impl<K: Hash + Eq, V> Shard<K, V> {
         value: V,
         record: Record,
     ) -> Option<Observation> {
+        if self.table.is_full() {
+            self.resize(self.table.size_to_grow(self.expected));
+        }
         let hash = short(hash);
-        let slot = self.slab.insert(hash, key, value, record);
-        self.index.insert(hash, slot, |slot| self.slab.hash(slot));
-        self.bound_deadline(slot, record);
-        let cell = self.slab.cell_mut(slot);
-        self.ranking.stored(slot, hash, cell)
+        let slot = self.table.insert(hash, key, value, record);
+        self.bound_deadline(slot, record.deadline);
+        let notes = self.table.groups_mut();
+        self.ranking.stored(slot, hash, record.deadline, notes)
     }
 
     /// Replaces the value of a slot, and what is known about it.
@@ -97,26 +156,35 @@ impl<K: Hash + Eq, V> Shard<K, V> {
         value: V,
         record: Record,
     ) -> (V, Option<Observation>) {
-        let hash = self.slab.hash(slot);
-        self.slab.set_record(slot, record);
-        self.bound_deadline(slot, record);
-        let seen = self.ranking.replaced(slot, hash, self.slab.cell_mut(slot));
-        (self.slab.replace(slot, value), seen)
+        let hash = self.table.hash(slot);
+        self.table.set_record(slot, record);
+        self.bound_deadline(slot, record.deadline);
+        let notes = self.table.groups_mut();
+        let seen = self.ranking.replaced(slot, hash, record.deadline, notes);
+        (self.table.replace(slot, value), seen)
     }
 
     /// Gives a slot another deadline.
     pub(crate) fn retime(&mut self, slot: u32, record: Record) {
-        self.slab.set_record(slot, record);
-        self.bound_deadline(slot, record);
+        self.table.set_record(slot, record);
+        self.bound_deadline(slot, record.deadline);
         self.ranking.retimed(slot, record.deadline);
     }
 
     /// Removes a slot; `evicted` says that it was for room.
     pub(crate) fn remove(&mut self, slot: u32, evicted: bool) -> (K, V) {
-        let hash = self.slab.hash(slot);
-        self.index.remove(hash, slot);
-        let item = self.slab.remove(slot);
-        self.ranking.removed(slot, hash, evicted, self.slab.len());
+        let (hash, note) = (self.table.hash(slot), self.table.groups().note(slot));
+        let item = self.table.remove(slot);
+        let left = self.table.len();
+        self.ranking.removed(
+            slot,
+            Gone {
+                hash,
+                note,
+                evicted,
+                left,
+            },
+        );
         if !self.pinned.is_empty() {
             self.pinned.retain(|pinned| *pinned != slot);
         }
@@ -126,6 +194,11 @@ impl<K: Hash + Eq, V> Shard<K, V> {
     /// Makes an entry the last to go while room is made for its new value.
     pub(crate) fn pin(&mut self, slot: u32) {
         self.pinned.push(slot);
+    }
+
+    /// Whether an entry is among the last to go.
+    pub(crate) fn is_pinned(&self, slot: u32) -> bool {
+        self.pinned.contains(&slot)
     }
 
     /// Takes one [`pin`](Self::pin) back.
@@ -138,7 +211,7 @@ impl<K: Hash + Eq, V> Shard<K, V> {
 
     /// The entry that goes first, with its rank.
     pub(crate) fn victim(&mut self) -> Option<(u64, u32)> {
-        self.ranking.victim(&self.pinned)
+        self.ranking.victim(self.table.groups(), &self.pinned)
     }
 
     /// An entry that is being rewritten: all that is left to evict.
@@ -148,7 +221,7 @@ impl<K: Hash + Eq, V> Shard<K, V> {
 
     /// A lower bound of the ranks here.
     pub(crate) fn victim_bound(&self) -> u64 {
-        let unpinned = self.slab.len().saturating_sub(self.pinned.len());
+        let unpinned = self.table.len().saturating_sub(self.pinned.len());
         self.ranking.bound(unpinned)
     }
 
@@ -158,70 +231,82 @@ impl<K: Hash + Eq, V> Shard<K, V> {
     }
 
     /// Looks at the block that may have the soonest deadline and hands its
-    /// entries that are over at `now` to `expired`, at most 64 of them.
+    /// entries that are over at `now` to `expired`.
     pub(crate) fn expire_block(&mut self, now: u64, mut expired: impl FnMut(K, V, Record)) {
         let Some((_, block)) = self.deadlines.min().filter(|(bound, _)| *bound <= now) else {
             return;
         };
-        for slot in self.slab.occupied(block) {
-            let record = self.slab.record(slot);
+        let slots: Vec<u32> = self.table.slots_in(block).collect();
+        for slot in slots {
+            let record = self.table.record(slot);
             if record.deadline <= now {
                 let (key, value) = self.remove(slot, false);
                 expired(key, value, record);
             }
         }
-        self.deadlines.set(block, self.slab.soonest_deadline(block));
+        self.deadlines
+            .set(block, self.table.soonest_deadline(block));
         self.shrink();
     }
 
-    /// Removes all entries of one block, however many there are.
-    pub(crate) fn drain_block(&mut self, block: u32, mut drained: impl FnMut(K, V, Record)) {
-        for slot in self.slab.occupied(block) {
-            let record = self.slab.record(slot);
+    /// Removes some entries, in the order of their hashes from one on; tells the hash
+    /// to go on with.
+    pub(crate) fn drain_from(&mut self, hash: u64, mut drained: impl FnMut(K, V, Record)) -> u64 {
+        let (slots, next) = self.table.slots_from(hash);
+        for slot in slots {
+            let record = self.table.record(slot);
             let (key, value) = self.remove(slot, false);
             drained(key, value, record);
         }
-        self.deadlines.set(block, None);
         self.shrink();
+        next
     }
 
-    /// The live entries of one block at `now`.
-    pub(crate) fn live(&self, block: u32, now: u64) -> impl Iterator<Item = &(K, V)> {
-        self.live_slots(block, now).map(|slot| self.slab.item(slot))
+    /// Some live entries at `now`, in the order of their hashes from one on; and the
+    /// hash to go on with.
+    pub(crate) fn live_from(&self, hash: u64, now: u64) -> (impl Iterator<Item = &(K, V)>, u64) {
+        let (slots, next) = self.table.slots_from(hash);
+        let live = slots
+            .into_iter()
+            .filter(move |slot| self.table.deadline(*slot) > now);
+        (live.map(|slot| self.table.item(slot)), next)
     }
 
-    /// The live entries of all blocks at `now`, with numbers: the lower to go the
-    /// sooner.
+    /// All live entries at `now`, with numbers: the lower to go the sooner.
     pub(crate) fn live_in_order(&self, now: u64) -> impl Iterator<Item = (u64, &(K, V))> {
-        let live = (0..self.blocks()).flat_map(|block| self.live_slots(block, now));
-        let slots: Vec<u32> = live.collect();
-        let places = self
-            .ranking
-            .places(&slots, |slot| self.slab.cell(slot).note());
-        let items = slots.into_iter().map(|slot| self.slab.item(slot));
+        let live = |slot: &u32| self.table.deadline(*slot) > now;
+        let slots: Vec<u32> = self.table.slots().filter(live).collect();
+        let places = self.ranking.places(&slots, self.table.groups());
+        let items = slots.into_iter().map(|slot| self.table.item(slot));
         places.into_iter().zip(items)
     }
 
-    fn live_slots(&self, block: u32, now: u64) -> impl Iterator<Item = u32> {
-        let occupied = self.slab.occupied(block);
-        occupied.filter(move |slot| self.slab.deadline(*slot) > now)
-    }
-
-    /// How many blocks there are to look through.
-    pub(crate) fn blocks(&self) -> u32 {
-        u32::try_from(self.slab.blocks()).expect("slots are 23 bits")
-    }
-
-    fn bound_deadline(&mut self, slot: u32, record: Record) {
-        if record.deadline != NEVER {
-            self.deadlines.lower(block_of(slot), record.deadline);
+    fn bound_deadline(&mut self, slot: u32, deadline: u64) {
+        if deadline != NEVER {
+            self.deadlines.lower(block_of(slot), deadline);
         }
     }
 
     fn shrink(&mut self) {
-        if self.slab.len() == 0 {
+        if self.table.len() == 0 {
             self.ranking.forget();
         }
-        self.index.shrink(|slot| self.slab.hash(slot));
+        if let Some(groups) = self.table.size_to_shrink() {
+            self.resize(groups);
+        }
+    }
+
+    /// Gives the table so many groups; every slot gets another number.
+    fn resize(&mut self, groups: usize) {
+        let moves = self.table.resize(groups);
+        self.ranking.moved(&moves);
+        self.pinned
+            .iter_mut()
+            .for_each(|slot| *slot = moves.of(*slot));
+        self.deadlines = Bounds::default();
+        let slots: Vec<u32> = self.table.slots().collect();
+        for slot in slots {
+            self.bound_deadline(slot, self.table.deadline(slot));
+        }
     }
 }

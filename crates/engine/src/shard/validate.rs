@@ -16,10 +16,10 @@ impl<K: Hash + Eq, V> Shard<K, V> {
     /// Panics if an invariant does not hold; otherwise the true totals.
     pub(crate) fn validate(&self, hash_of: impl Fn(&K) -> u64) -> Totals {
         let mut totals = Totals::default();
-        for slot in (0..self.blocks()).flat_map(|block| self.slab.occupied(block)) {
-            let key = &self.slab.item(slot).0;
-            assert_eq!(self.find(hash_of(key), key), Some(slot), "index");
-            let record = self.slab.record(slot);
+        for slot in self.table.slots() {
+            let key = &self.table.item(slot).0;
+            assert_eq!(self.find(hash_of(key), key), Some(slot), "is found");
+            let record = self.table.record(slot);
             assert!(record.deadline <= record.end, "{record:?}");
             let block = block_of(slot);
             self.ranking.validate(slot);
@@ -31,8 +31,7 @@ impl<K: Hash + Eq, V> Shard<K, V> {
             totals.weight += u64::from(record.weight);
         }
         assert!(self.pinned.is_empty(), "pinned while nobody writes");
-        assert_eq!(self.index.len() as u64, totals.entries, "index");
-        assert_eq!(self.slab.len() as u64, totals.entries, "slab");
+        assert_eq!(self.table.len() as u64, totals.entries, "table");
         totals
     }
 }

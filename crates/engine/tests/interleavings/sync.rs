@@ -3,7 +3,9 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::PoisonError;
 
-pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+pub(crate) use shuttle::sync::atomic::{
+    AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed,
+};
 pub(crate) use shuttle::thread::yield_now;
 pub(crate) use shuttle::thread_local;
 

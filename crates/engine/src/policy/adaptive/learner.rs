@@ -93,15 +93,11 @@ impl Learner {
 
     /// A key of the sample was used just now, and got this note.
     pub(super) fn observe(&mut self, hash: u32, note: Note, now: u32) {
-        if let Some(before) = self.sample.take(hash, now)
-            && let Some(kind) = before.kind()
-        {
-            self.lives[kind.index()].used[span(before.age(now))] += 1.0;
+        if let Some(before) = self.sample.take(hash, now) {
+            self.lives[before.kind().index()].used[span(before.age(now))] += 1.0;
         }
-        if let Some(lost) = self.sample.put(hash, note, now)
-            && let Some(kind) = lost.kind()
-        {
-            self.lives[kind.index()].lost[span(lost.age(now))] += 1.0;
+        if let Some(lost) = self.sample.put(hash, note, now) {
+            self.lives[lost.kind().index()].lost[span(lost.age(now))] += 1.0;
         }
     }
 
@@ -115,9 +111,7 @@ impl Learner {
 
         let mut lives = self.lives.clone();
         for note in self.sample.notes(now) {
-            if let Some(kind) = note.kind() {
-                lives[kind.index()].lost[span(note.age(now))] += 1.0;
-            }
+            lives[note.kind().index()].lost[span(note.age(now))] += 1.0;
         }
         let mut known = Life::NONE;
         for life in &lives[..Kind::NEW.index()] {

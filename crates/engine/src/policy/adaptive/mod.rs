@@ -34,6 +34,19 @@ const LESSON_USES: u64 = 256;
 /// The first lesson comes after this many uses; then each after twice as many.
 const FIRST_LESSON_USES: u64 = 64;
 
+/// Samples nothing: a shard's hashes are not all zero in these bits.
+const NOTHING: u64 = u64::MAX;
+
+/// While nothing comes in, one batch of uses in so many is noted.
+const IDLE_BATCHES: u64 = 16;
+
+/// The next uses of a shard.
+struct Batch {
+    uses: u32,
+    tick: u32,
+    is_noted: bool,
+}
+
 /// What all shards share: the clock, the scores and who makes them.
 #[derive(Debug)]
 pub(crate) struct Adaptive {
@@ -100,7 +113,8 @@ impl Adaptive {
     }
 
     fn is_sampled(&self, hash: u32) -> bool {
-        u64::from(hash) & self.unsampled.load(Relaxed) == 0
+        // Without the lowest byte, which is never zero.
+        u64::from(hash >> u8::BITS) & self.unsampled.load(Relaxed) == 0
     }
 
     /// An entry came in.
@@ -117,18 +131,31 @@ impl Adaptive {
         self.unsampled.store(every - 1, Relaxed);
     }
 
-    /// Lets one batch of uses pass; tells the tick, and how many uses the next has.
-    fn pass(&self) -> (u32, u32) {
-        let batch = self.batch.load(Relaxed);
-        let before = self.uses.fetch_add(u64::from(batch), Relaxed);
-        let after = before + u64::from(batch);
+    /// Lets one batch of uses pass.
+    fn pass(&self) -> Batch {
+        let uses = self.batch.load(Relaxed);
+        let before = self.uses.fetch_add(u64::from(uses), Relaxed);
+        let after = before + u64::from(uses);
+        if self.unsampled.load(Relaxed) == NOTHING {
+            // Nothing comes in, so nothing has to go soon: time stands still, and
+            // most hits need no note.
+            return Batch {
+                uses,
+                tick: self.tick.load(Relaxed),
+                is_noted: (after / u64::from(uses)).is_multiple_of(IDLE_BATCHES),
+            };
+        }
         let per_tick = self.uses_per_tick();
         let tick = if before / per_tick == after / per_tick {
             self.tick.load(Relaxed)
         } else {
             self.tick.fetch_add(1, Relaxed).wrapping_add(1)
         };
-        (tick, batch)
+        Batch {
+            uses,
+            tick,
+            is_noted: true,
+        }
     }
 
     /// Hands a use to the learner.
@@ -142,7 +169,7 @@ impl Adaptive {
             learner.learn(seen.now, &self.scores);
             if !self.stored.swap(false, Relaxed) {
                 // Only hits: nothing is evicted soon, so nothing has to be learned.
-                self.unsampled.store(u64::MAX, Relaxed);
+                self.unsampled.store(NOTHING, Relaxed);
             }
         }
     }

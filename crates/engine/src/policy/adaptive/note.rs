@@ -30,25 +30,31 @@ impl Kind {
     /// What a key becomes when it is used again after `interval` ticks.
     #[inline]
     pub(super) fn used_after(self, interval: u32) -> Self {
-        let level = level_of(interval);
-        if self.0 == NEW {
-            return Self::at(level, 0);
-        }
-        let (usual, count) = (u32::from(self.0) / COUNTS, u32::from(self.0) % COUNTS);
-        let count = (count + 1).min(COUNTS - 1);
-        // Towards the level of this interval by a share of the distance, rounded up.
-        let share = (count + 1).min(SMOOTHING);
-        let usual = if level > usual {
-            usual + (level - usual).div_ceil(share)
-        } else {
-            usual - (usual - level).div_ceil(share)
-        };
-        Self::at(usual, count)
+        NEXT[self.0 as usize][level_of(interval) as usize]
     }
 
-    #[inline]
+    /// The same, for a level of the interval.
+    const fn used_at(self, level: u32) -> Self {
+        if self.0 >= NEW {
+            return Self::at(level, 0);
+        }
+        let (usual, count) = (self.0 as u32 / COUNTS, self.0 as u32 % COUNTS);
+        let count = if count + 1 < COUNTS { count + 1 } else { count };
+        // Towards the level of this interval by a share of the distance, rounded up.
+        let share = if count + 1 < SMOOTHING {
+            count + 1
+        } else {
+            SMOOTHING
+        };
+        if level > usual {
+            Self::at(usual + (level - usual).div_ceil(share), count)
+        } else {
+            Self::at(usual - (usual - level).div_ceil(share), count)
+        }
+    }
+
     #[expect(clippy::cast_possible_truncation, reason = "below `NEW`")]
-    fn at(level: u32, count: u32) -> Self {
+    const fn at(level: u32, count: u32) -> Self {
         Self((level * COUNTS + count) as u8)
     }
 
@@ -63,14 +69,47 @@ impl Kind {
     /// The number of the kind when learning.
     #[inline]
     pub(super) fn index(self) -> usize {
-        if self.0 == NEW {
-            return Self::COUNT - 1;
+        usize::from(INDEX[self.0 as usize])
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "at most `COUNT`")]
+    const fn index_of(self) -> u8 {
+        if self.0 >= NEW {
+            return (Self::COUNT - 1) as u8;
         }
-        let (level, count) = (u32::from(self.0) / COUNTS, u32::from(self.0) % COUNTS);
-        let class = (count + 1).ilog2() + u32::from(!(count + 1).is_power_of_two());
-        (level * CLASSES + class.min(CLASSES - 1)) as usize
+        let (level, count) = (self.0 as u32 / COUNTS, self.0 as u32 % COUNTS);
+        let class = (count + 1).next_power_of_two().ilog2();
+        let class = if class < CLASSES { class } else { CLASSES - 1 };
+        (level * CLASSES + class) as u8
     }
 }
+
+/// [`Kind::used_at`] of every kind and level.
+static NEXT: [[Kind; LEVELS as usize]; 256] = {
+    let mut next = [[Kind::NEW; LEVELS as usize]; 256];
+    let mut at = 0;
+    while at < 256 * LEVELS {
+        let (kind, level) = (at / LEVELS, at % LEVELS);
+        #[expect(clippy::cast_possible_truncation, reason = "below 256")]
+        let after = Kind(kind as u8).used_at(level);
+        next[kind as usize][level as usize] = after;
+        at += 1;
+    }
+    next
+};
+
+/// [`Kind::index_of`] of every kind.
+static INDEX: [u8; 256] = {
+    let mut index = [0; 256];
+    let mut kind = 0;
+    while kind < 256 {
+        #[expect(clippy::cast_possible_truncation, reason = "below 256")]
+        let of_kind = Kind(kind as u8).index_of();
+        index[kind] = of_kind;
+        kind += 1;
+    }
+    index
+};
 
 /// The half octave of an interval.
 #[inline]
@@ -92,9 +131,6 @@ const KIND_MASK: u32 = (1 << KIND_BITS) - 1;
 const NOTE_MASK: u32 = (1 << NOTE_BITS) - 1;
 
 impl Note {
-    /// No entry.
-    pub(super) const NONE: Self = Self(KIND_MASK);
-
     #[inline]
     pub(super) fn new(kind: Kind, tick: u32) -> Self {
         Self((tick << KIND_BITS | u32::from(kind.0)) & NOTE_MASK)
@@ -110,11 +146,10 @@ impl Note {
         self.0
     }
 
-    /// The kind of key, `None` for no entry.
+    /// The kind of key.
     #[inline]
-    pub(super) fn kind(self) -> Option<Kind> {
-        let kind = (self.0 & KIND_MASK) as u8;
-        (kind <= NEW).then_some(Kind(kind))
+    pub(super) fn kind(self) -> Kind {
+        Kind((self.0 & KIND_MASK) as u8)
     }
 
     /// Ticks since the use, if that is less than a wrap ago.
@@ -169,8 +204,7 @@ mod tests {
         let last = (1 << (NOTE_BITS - KIND_BITS)) - 3;
         let note = Note::new(Kind::NEW, last);
         assert_eq!(note.age(last.wrapping_add(10)), 10);
-        assert_eq!(note.kind(), Some(Kind::NEW));
-        assert_eq!(Note::NONE.kind(), None);
+        assert_eq!(note.kind(), Kind::NEW);
     }
 
     #[test]
@@ -185,7 +219,7 @@ mod tests {
             let packed = Note::new(kind, then).packed(13);
             assert!(packed != 0 && packed < 1 << 21);
             let note = Note::unpacked(packed, 13, now);
-            assert_eq!((note.kind(), note.age(now)), (Some(kind), now - then));
+            assert_eq!((note.kind(), note.age(now)), (kind, now - then));
         }
     }
 }

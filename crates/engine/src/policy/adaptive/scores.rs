@@ -1,7 +1,7 @@
 //! The score of every kind of key at every age, shared by all shards.
 
 use super::note::{Kind, Note};
-use crate::sync::{AtomicU32, Relaxed};
+use crate::sync::{AtomicU16, Relaxed};
 
 /// Spans of age: two per octave of ticks, up to 8,192 ticks.
 pub(super) const SPANS: usize = 26;
@@ -21,32 +21,32 @@ pub(super) fn start_of(span: usize) -> f32 {
     ((2 + span % 2) << (span / 2)) as f32 / 2.0
 }
 
+/// Room for the spans of a kind: a power of two, so that a place is found by shifting.
+const STRIDE: usize = 32;
+
 /// A table that is renewed now and then; readers may see some of the new scores.
 #[derive(Debug)]
-pub(crate) struct Scores(Box<[AtomicU32]>);
+pub(crate) struct Scores(Box<[AtomicU16]>);
 
 impl Scores {
     pub(super) fn new() -> Self {
-        Self(
-            (0..Kind::COUNT * SPANS)
-                .map(|_| AtomicU32::new(0))
-                .collect(),
-        )
+        let places = Kind::COUNT * STRIDE;
+        Self((0..places).map(|_| AtomicU16::new(0)).collect())
     }
 
     pub(super) fn set(&self, kind: usize, span: usize, score: f32) {
-        // Positive floats compare like their bits.
-        self.0[kind * SPANS + span].store(score.to_bits(), Relaxed);
+        // Positive floats compare like their bits; the sign and half of the digits go.
+        let score = (score.to_bits() << 1 >> 16).min(u32::from(u16::MAX));
+        let score = u16::try_from(score).expect("16 bits");
+        self.0[kind * STRIDE + span].store(score, Relaxed);
     }
 
-    /// What keeping an entry is worth now, `None` for no entry; of equal scores the
-    /// older entry's is lower.
+    /// What keeping an entry is worth now; of equal scores the older entry's is lower.
     #[inline]
-    pub(super) fn of(&self, note: Note, now: u32) -> Option<u64> {
-        let kind = note.kind()?;
+    pub(super) fn of(&self, note: Note, now: u32) -> u32 {
         let age = note.age(now);
-        let score = self.0[kind.index() * SPANS + span(age)].load(Relaxed);
-        Some(u64::from(score) << 32 | u64::from(!age))
+        let score = self.0[note.kind().index() * STRIDE + span(age)].load(Relaxed);
+        u32::from(score) << 16 | (u32::from(u16::MAX) - age)
     }
 }
 
@@ -73,7 +73,6 @@ mod tests {
     fn the_older_of_equals_scores_lower() {
         let scores = Scores::new();
         let [old, young] = [90, 100].map(|tick| scores.of(Note::new(Kind::NEW, tick), 100));
-        assert!(old < young && old.is_some());
-        assert_eq!(scores.of(Note::NONE, 100), None);
+        assert!(old < young);
     }
 }
