@@ -30,8 +30,16 @@ pub struct Ratios {
 }
 
 /// Replays all traces, prints the tables and draws the pictures.
-pub fn run(traces: &[Trace], out: &Path) -> Result<(), String> {
+pub fn run(traces: &[Trace], only: Option<&str>, out: &Path) -> Result<(), String> {
+    let contestants = |room| {
+        let mut all = contestants(room);
+        all.retain(|(name, _)| only.is_none_or(|only| name.contains(only)));
+        all
+    };
     let names: Vec<String> = contestants(1).into_iter().map(|(name, _)| name).collect();
+    if names.is_empty() {
+        return Err("there is no cache of this name".to_owned());
+    }
     let columns = names.len() + 1;
     let total = traces.len() * SIZES.len() * columns;
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));

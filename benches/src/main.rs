@@ -20,6 +20,7 @@ hit-ratio: replays traces at room for 0.1, 1, 5 and 20 % of their keys
   --traces DIR   where NAME.u64.zst are (zstd over little-endian 64-bit ids);
                  ../shared/traces without this, made ones if it is not there
   --trace NAME   only those whose name contains this
+  --cache NAME   only those whose name contains this
   --out DIR      where the pictures go; target/hit-ratio without this";
 
 fn main() -> ExitCode {
@@ -106,12 +107,13 @@ fn run_engine(mut words: impl Iterator<Item = String>) -> Result<(), String> {
 fn run_hit_ratio(mut words: impl Iterator<Item = String>) -> Result<(), String> {
     let mut folder = PathBuf::from("../shared/traces");
     let mut out = PathBuf::from("target/hit-ratio");
-    let mut only = None;
+    let (mut only, mut cache) = (None, None);
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or(format!("{word} wants a value"));
         match word.as_str() {
             "--traces" => folder = value()?.into(),
             "--trace" => only = Some(value()?),
+            "--cache" => cache = Some(value()?),
             "--out" => out = value()?.into(),
             other => return Err(no_such_option(other)),
         }
@@ -120,5 +122,5 @@ fn run_hit_ratio(mut words: impl Iterator<Item = String>) -> Result<(), String> 
     if traces.is_empty() {
         return Err(format!("there is no such trace in {}", folder.display()));
     }
-    hit_ratio::run(&traces, &out)
+    hit_ratio::run(&traces, cache.as_deref(), &out)
 }

@@ -123,19 +123,20 @@ impl Groups {
         Some((home, places.map(move |place| home * PLACES + place)))
     }
 
-    /// Whether keys that belong to a group may be behind it.
+    /// The group behind one, with the slots there that may have the key of a hash;
+    /// `None` if none that belongs to this group or one before is there.
     #[inline]
-    pub(super) fn is_passed(&self, group: usize) -> bool {
-        self.groups[group].passers() > 0
-    }
-
-    /// The slots behind the home of a hash that may have its key.
-    pub(super) fn behind(&self, home: usize, hash: u32) -> impl Iterator<Item = usize> {
-        let groups = self.reached_from(home..home + 1).skip(1);
-        groups.flat_map(move |group| {
-            let places = self.groups[group].with_tag(tag_of(hash));
-            places.map(move |place| group * PLACES + place)
-        })
+    pub(super) fn behind(
+        &self,
+        group: usize,
+        hash: u32,
+    ) -> Option<(usize, impl Iterator<Item = usize>)> {
+        if self.groups[group].passers() == 0 {
+            return None;
+        }
+        let next = self.after(group);
+        let places = self.groups[next].with_tag(tag_of(hash));
+        Some((next, places.map(move |place| next * PLACES + place)))
     }
 
     /// Takes the first free place for a hash; there must be one.
@@ -210,12 +211,17 @@ impl Groups {
         homes: std::ops::Range<usize>,
     ) -> impl Iterator<Item = usize> {
         let count = self.groups.len();
-        let mut ended = count == 0;
-        (homes.start..homes.start + count).map_while(move |number| {
-            let group = number % count.max(1);
-            let was_ended = ended;
-            ended |= number + 1 >= homes.end && self.groups[group].passers() == 0;
-            (!was_ended).then_some(group)
+        let mut next = (count > 0).then_some(homes.start);
+        std::iter::from_fn(move || {
+            let number = next?;
+            let group = if number < count {
+                number
+            } else {
+                number - count
+            };
+            let goes_on = number + 1 < homes.end || self.groups[group].passers() > 0;
+            next = (goes_on && number + 1 < homes.start + count).then_some(number + 1);
+            Some(group)
         })
     }
 
@@ -295,10 +301,16 @@ mod tests {
             }
         }
         for key in 0..3_000 {
-            let (home, slots_there) = groups.at_home(hash(key)).expect("there is a group");
-            let found = slots_there
-                .chain(groups.behind(home, hash(key)))
-                .find(|slot| keys[*slot] == Some(key));
+            let (mut group, here) = groups.at_home(hash(key)).expect("there is a group");
+            let mut seen: Vec<usize> = here.collect();
+            for _ in 1..count {
+                let Some((next, there)) = groups.behind(group, hash(key)) else {
+                    break;
+                };
+                seen.extend(there);
+                group = next;
+            }
+            let found = seen.into_iter().find(|slot| keys[*slot] == Some(key));
             assert_eq!(found, slots.get(&key).copied(), "key {key}");
         }
         for (key, slot) in slots {

@@ -320,15 +320,11 @@ fn find<'a, K, V>(
             return Some((slot, cell));
         }
     }
-    if groups.is_passed(home) {
-        find_behind(groups, cells, home, hash, is_it)
-    } else {
-        None
-    }
+    find_behind(groups, cells, home, hash, is_it)
 }
 
 /// The same in the groups after the home.
-#[inline(never)]
+#[inline]
 fn find_behind<'a, K, V>(
     groups: &Groups,
     cells: &'a [Option<Cell<K, V>>],
@@ -336,10 +332,21 @@ fn find_behind<'a, K, V>(
     hash: u32,
     is_it: impl Fn(&K) -> bool,
 ) -> Option<(usize, &'a Cell<K, V>)> {
-    let mut found = groups
-        .behind(home, hash)
-        .filter_map(|slot| Some((slot, cells[slot].as_ref()?)));
-    found.find(|(_, cell)| is_it(&cell.item.0))
+    let mut group = home;
+    while let Some((next, slots)) = groups.behind(group, hash) {
+        if next == home {
+            return None;
+        }
+        for slot in slots {
+            if let Some(cell) = &cells[slot]
+                && is_it(&cell.item.0)
+            {
+                return Some((slot, cell));
+            }
+        }
+        group = next;
+    }
+    None
 }
 
 const TAKEN: &str = "a slot that is used has been taken";

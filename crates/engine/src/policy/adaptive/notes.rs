@@ -13,7 +13,7 @@ use crate::policy::Gone;
 use crate::shard::{Groups, Moves};
 
 /// Groups looked at for one victim: a cache line of notes each.
-const GROUPS: usize = 3;
+const GROUPS: usize = 2;
 /// In a shard of up to this many groups all of them are looked at.
 const FEW: usize = 9;
 /// Keys remembered after they left, per entry present.
