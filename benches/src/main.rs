@@ -1,7 +1,7 @@
 //! Runs the comparisons; started by `cargo xtask bench`.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use larder_benches::{hit_ratio, latency, speed, traces};
 
@@ -11,8 +11,8 @@ Compares the engine with its peers, all in one run and interleaved.
 Usage: cargo xtask bench engine [OPTIONS]
        cargo xtask bench hit-ratio [OPTIONS]
 
-engine: processor time per operation, and latency
-  --only NAME    read-only, read-through, write-heavy or latency
+engine: processor time per operation, latency, memory, and how fast it comes back
+  --only NAME    read-only, read-through, write-heavy, latency, memory or expiry
   --rounds N     rounds in which everyone takes part once; 5 without this
   --quick        fewer operations and rounds, to see whether it works
 
@@ -70,7 +70,14 @@ fn run_engine(mut words: impl Iterator<Item = String>) -> Result<(), String> {
             other => return Err(no_such_option(other)),
         }
     }
-    let parts = ["read-only", "read-through", "write-heavy", "latency"];
+    let parts = [
+        "read-only",
+        "read-through",
+        "write-heavy",
+        "latency",
+        "memory",
+        "expiry",
+    ];
     if let Some(only) = only.as_deref().filter(|only| !parts.contains(only)) {
         return Err(format!(
             "there is no {only}; there are {}",
@@ -94,6 +101,7 @@ fn run_engine(mut words: impl Iterator<Item = String>) -> Result<(), String> {
                 speed::write_heavy::<u64>(effort);
                 speed::write_heavy::<String>(effort);
             }
+            "memory" | "expiry" => weigh(part, slices < 50)?,
             _ => {
                 latency::churn(100_000, 1, slices);
                 latency::churn(100_000, 2, slices);
@@ -102,6 +110,19 @@ fn run_engine(mut words: impl Iterator<Item = String>) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Runs the program beside this one whose allocator counts.
+fn weigh(part: &str, quick: bool) -> Result<(), String> {
+    let mut program = std::env::current_exe().map_err(|error| error.to_string())?;
+    program.set_file_name("weigh");
+    let entries = if quick { "100000" } else { "1000000" };
+    let status = Command::new(&program).args([part, entries]).status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{} failed: {status}", program.display())),
+        Err(error) => Err(format!("cannot start {}: {error}", program.display())),
+    }
 }
 
 fn run_hit_ratio(mut words: impl Iterator<Item = String>) -> Result<(), String> {

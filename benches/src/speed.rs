@@ -2,12 +2,12 @@
 
 use std::hint::black_box;
 
-use crate::contestants::{Contestant, Entrant, QUICK_CACHE, everyone, value};
+use crate::contestants::{Contestant, Entrant, QUICK_CACHE, everyone};
 use crate::table::{self, median};
 use crate::work::{Key, zipf};
 
 /// Loops over a contestant, compiled for each so that nothing is called indirectly.
-pub trait Course<K>: Send + Sync {
+pub trait Course<K: Key>: Send + Sync {
     /// Stores these keys.
     fn fill(&self, keys: &[K]);
     /// Reads; tells how many hit.
@@ -24,7 +24,7 @@ pub trait Course<K>: Send + Sync {
 impl<K: Key, C: Contestant<K>> Course<K> for C {
     fn fill(&self, keys: &[K]) {
         for key in keys {
-            self.insert(key.clone(), value());
+            self.insert(key.clone(), K::value());
         }
     }
 
@@ -40,7 +40,7 @@ impl<K: Key, C: Contestant<K>> Course<K> for C {
             if self.get(key) {
                 hits += 1;
             } else {
-                self.insert(key.clone(), value());
+                self.insert(key.clone(), K::value());
             }
         }
         hits
@@ -55,7 +55,7 @@ impl<K: Key, C: Contestant<K>> Course<K> for C {
                 at = scan;
             }
             if turn % 2 == 0 {
-                self.insert(keys[at].clone(), value());
+                self.insert(keys[at].clone(), K::value());
             } else {
                 hits += u64::from(self.get(&keys[at]));
             }
@@ -64,7 +64,7 @@ impl<K: Key, C: Contestant<K>> Course<K> for C {
     }
 
     fn churn(&self, new: K, old: &K) {
-        self.insert(new, value());
+        self.insert(new, K::value());
         black_box(self.get(old));
     }
 }
@@ -80,7 +80,7 @@ pub struct Effort {
 
 /// One thing to measure: `prepare` once per contestant and round, then `run` on every
 /// thread, which tells its hits.
-struct Scenario<'a, K> {
+struct Scenario<'a, K: Key> {
     title: String,
     room: usize,
     threads: usize,

@@ -76,6 +76,8 @@ impl Ranks {
     pub(crate) fn moved(&mut self, moves: &Moves) {
         self.by_slot = moves.column(&self.by_slot, NO_RANK);
         let whole_blocks = self.by_slot.len().next_multiple_of(BLOCK);
+        let missing = whole_blocks - self.by_slot.len();
+        self.by_slot.reserve_exact(missing);
         self.by_slot.resize(whole_blocks, NO_RANK);
         self.lowest = Bounds::default();
         for block in 0..block_of(u32::try_from(whole_blocks).expect("slots are below 2^31")) {
