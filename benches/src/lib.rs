@@ -4,6 +4,7 @@ pub mod contestants;
 pub mod hit_ratio;
 pub mod latency;
 pub mod picture;
+pub mod reference;
 pub mod speed;
 pub mod table;
 pub mod traces;
