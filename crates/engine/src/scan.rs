@@ -23,11 +23,12 @@ where
     pub(crate) fn clear(&self) -> u64 {
         let mut cleared = 0;
         for number in 0..self.shards.len() {
-            self.in_shard(number, |_| self.flights[number].overtake_all());
             let mut hash = 0;
             while hash < END {
                 let mut gone = Departures::new();
                 hash = self.in_shard(number, |shard| {
+                    // Each time: a load that began since may have seen what goes now.
+                    self.flights[number].overtake_all();
                     shard.drain_from(hash, |key, value, record| {
                         self.budget.release(Growth::of_entry(record.weight));
                         gone.push(key, value, RemovalCause::Removed);

@@ -346,3 +346,36 @@ fn large_values_kept_inline_need_no_large_stack() {
         .join()
         .unwrap();
 }
+
+#[test]
+fn a_walk_meets_every_entry_that_stays_once_while_the_tables_grow_and_shrink() {
+    let cache = Cache::builder()
+        .max_entries(200_000)
+        .shards(2)
+        .build()
+        .unwrap();
+    let stays = 0..10_000_u32;
+    for key in stays.clone() {
+        cache.insert(key, key);
+    }
+    let mut seen = vec![0; stays.len()];
+    let mut others = stays.end..;
+    for (step, (key, _)) in cache.iter().enumerate() {
+        if let Some(times) = seen.get_mut(key as usize) {
+            *times += 1;
+        }
+        match step {
+            // From 10,000 to 60,000 entries, and back again.
+            ..5_000 => others.by_ref().take(10).for_each(|key| {
+                cache.insert(key, key);
+            }),
+            5_000 => (stays.end..60_000).for_each(|key| {
+                cache.remove(&key);
+            }),
+            _ => {}
+        }
+    }
+    assert!(seen.iter().all(|times| *times == 1), "{seen:?}");
+    assert_eq!(cache.len(), stays.len() as u64);
+    cache.validate();
+}

@@ -3,10 +3,14 @@
 //! A place that is taken has a tag, 8 bits of its key's hash; all tags of a group are
 //! compared at once. They are packed so tightly that they stay in the processor's
 //! cache where the entries do not. The policy's notes on the places are beside them: a
-//! hit reads its note while it waits for its entry. A key belongs to its home group,
-//! which follows from the hash, or to the first one after it with a free place. Each
-//! group counts the keys that passed by, so that a lookup need not go on if there are
-//! none; that makes up for tombstones, and removing never degrades lookups.
+//! hit reads its note while it waits for its entry.
+//!
+//! A key has two homes that follow from its hash, a group and one not far behind it. It
+//! lives in the first, unless that is all but full and the second is emptier. That
+//! keeps the groups so even that a table can be nearly full: few keys find no place in
+//! either, and go to the first group behind that has one. Each group counts the keys
+//! that passed by, in four classes, so that a lookup need not go on if there are none;
+//! that makes up for tombstones, and removing never degrades lookups.
 
 use wide::u8x16;
 
@@ -16,10 +20,15 @@ pub(crate) const PLACES: usize = 14;
 pub(crate) const NOTE_BITS: u32 = 24;
 /// Of the eighths of all places this many are used at most.
 const MOST_EIGHTHS: usize = 7;
-/// A count of passers-by that has become too large to be kept.
-const TOO_MANY: u16 = u16::MAX;
+/// The second home is at most so many groups behind the first; a power of two.
+const REACH: usize = 16;
+/// A first home with no more free places than this is all but full.
+const SCARCE: u32 = 1;
+/// A count of passers-by of one class that has become too large to be kept.
+const TOO_MANY: u16 = 15;
 
-/// The tags of the places; zero is a free one. The last two bytes count who passed by.
+/// The tags of the places; zero is a free one. The last two bytes count who passed by:
+/// four bits for each class.
 #[derive(Clone, Copy)]
 #[repr(align(16))]
 struct Group([u8; 16]);
@@ -30,9 +39,15 @@ type Notes = [[u8; 3]; PLACES];
 /// The bits of all places.
 const ALL: u32 = (1 << PLACES) - 1;
 
-/// Places of a group, as bits.
+/// Places of a group, or of two, as bits.
 #[derive(Debug)]
 struct Places(u32);
+
+impl Places {
+    fn how_many(&self) -> u32 {
+        self.0.count_ones()
+    }
+}
 
 impl Iterator for Places {
     type Item = usize;
@@ -60,39 +75,56 @@ impl Group {
     }
 
     #[inline]
-    fn passers(&self) -> u16 {
+    fn counts(&self) -> u16 {
         u16::from_le_bytes([self.0[PLACES], self.0[PLACES + 1]])
     }
 
-    fn set_passers(&mut self, passers: u16) {
-        self.0[PLACES..].copy_from_slice(&passers.to_le_bytes());
+    fn set_counts(&mut self, counts: u16) {
+        self.0[PLACES..].copy_from_slice(&counts.to_le_bytes());
+    }
+
+    /// How many keys of the class of this hash passed by.
+    #[inline]
+    fn passers(&self, hash: u32) -> u16 {
+        (self.counts() >> shift_of(hash)) & TOO_MANY
     }
 
     /// One more key passed by; from `TOO_MANY` on nobody counts.
-    fn pass(&mut self) {
-        self.set_passers(self.passers().saturating_add(1));
-    }
-
-    fn unpass(&mut self) {
-        if self.passers() != TOO_MANY {
-            self.set_passers(self.passers() - 1);
+    fn pass(&mut self, hash: u32) {
+        if self.passers(hash) != TOO_MANY {
+            self.set_counts(self.counts() + (1 << shift_of(hash)));
         }
     }
+
+    fn unpass(&mut self, hash: u32) {
+        if self.passers(hash) != TOO_MANY {
+            self.set_counts(self.counts() - (1 << shift_of(hash)));
+        }
+    }
+}
+
+/// Where the count of a hash's class is.
+#[inline]
+fn shift_of(hash: u32) -> u32 {
+    4 * ((hash >> 12) & 3)
 }
 
 /// All groups of a table. A slot is the number of a place.
 #[derive(Default)]
 pub(crate) struct Groups {
-    groups: Vec<Group>,
+    heads: Vec<Group>,
     /// Only where the policy makes notes.
     notes: Vec<Notes>,
+    /// How many groups behind its first home a key is at most.
+    farthest: usize,
 }
 
 impl Groups {
     pub(super) fn new(groups: usize, are_noted: bool) -> Self {
         Self {
-            groups: vec![Group::EMPTY; groups],
+            heads: vec![Group::EMPTY; groups],
             notes: vec![[[0; 3]; PLACES]; if are_noted { groups } else { 0 }],
+            farthest: 0,
         }
     }
 
@@ -103,62 +135,89 @@ impl Groups {
 
     /// How many entries they hold at most.
     pub(super) fn capacity(&self) -> usize {
-        self.groups.len() * PLACES * MOST_EIGHTHS / 8
+        self.heads.len() * PLACES * MOST_EIGHTHS / 8
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.groups.len()
+        self.heads.len()
     }
 
     /// How many slots there are.
     pub(crate) fn slots(&self) -> usize {
-        self.groups.len() * PLACES
+        self.heads.len() * PLACES
     }
 
-    /// The home of a hash, with the slots there that may have its key.
+    /// The first home of a hash, with the slots there that may have its key.
     #[inline]
     pub(super) fn at_home(&self, hash: u32) -> Option<(usize, impl Iterator<Item = usize>)> {
         let home = self.home(hash);
-        let places = self.groups.get(home)?.with_tag(tag_of(hash));
+        let places = self.heads.get(home)?.with_tag(tag_of(hash));
         Some((home, places.map(move |place| home * PLACES + place)))
     }
 
-    /// The group behind one, with the slots there that may have the key of a hash;
-    /// `None` if none that belongs to this group or one before is there.
-    #[inline]
-    pub(super) fn behind(
-        &self,
-        group: usize,
-        hash: u32,
-    ) -> Option<(usize, impl Iterator<Item = usize>)> {
-        if self.groups[group].passers() == 0 {
-            return None;
-        }
-        let next = self.after(group);
-        let places = self.groups[next].with_tag(tag_of(hash));
-        Some((next, places.map(move |place| next * PLACES + place)))
+    /// All slots outside its first home that may have the key of a hash which went past
+    /// there.
+    pub(super) fn behind(&self, hash: u32) -> impl Iterator<Item = usize> {
+        let second = self.second_home(hash);
+        let on_from = move |group: &usize| {
+            let next = self.after(*group);
+            (self.are_passed(*group, hash) && next != second).then_some(next)
+        };
+        std::iter::successors(Some(second), on_from).flat_map(move |group| {
+            let places = self.heads[group].with_tag(tag_of(hash));
+            places.map(move |place| group * PLACES + place)
+        })
     }
 
-    /// Takes the first free place for a hash; there must be one.
+    /// Whether a key of the class of this hash went past a group.
+    #[inline]
+    pub(super) fn are_passed(&self, group: usize, hash: u32) -> bool {
+        self.heads[group].passers(hash) > 0
+    }
+
+    /// Takes a free place for a hash; there must be one.
     pub(super) fn take(&mut self, hash: u32) -> usize {
-        let mut at = self.home(hash);
-        loop {
-            if let Some(place) = self.groups[at].with_tag(0).next() {
-                self.groups[at].0[place] = tag_of(hash);
-                return at * PLACES + place;
-            }
-            self.groups[at].pass();
-            at = self.after(at);
+        let first = self.home(hash);
+        let mut free = self.heads[first].with_tag(0);
+        if free.how_many() > SCARCE {
+            return self.take_one(first, free, hash);
         }
+        let mut group = self.second_home(hash);
+        let there = self.heads[group].with_tag(0);
+        if free.how_many() > 0 && free.how_many() >= there.how_many() {
+            return self.take_one(first, free, hash);
+        }
+        self.heads[first].pass(hash);
+        free = there;
+        let mut distance = REACH;
+        while free.how_many() == 0 {
+            self.heads[group].pass(hash);
+            group = self.after(group);
+            free = self.heads[group].with_tag(0);
+            distance += 1;
+        }
+        self.farthest = self.farthest.max(distance);
+        self.take_one(group, free, hash)
+    }
+
+    fn take_one(&mut self, group: usize, mut free: Places, hash: u32) -> usize {
+        let place = free.next().expect("a place is free");
+        self.heads[group].0[place] = tag_of(hash);
+        group * PLACES + place
     }
 
     /// Frees a slot that was taken for this hash.
     pub(super) fn free(&mut self, slot: usize, hash: u32) {
         let (group, place) = split(slot);
-        self.groups[group].0[place] = 0;
-        let mut at = self.home(hash);
+        self.heads[group].0[place] = 0;
+        let first = self.home(hash);
+        if group == first {
+            return;
+        }
+        self.heads[first].unpass(hash);
+        let mut at = self.second_home(hash);
         while at != group {
-            self.groups[at].unpass();
+            self.heads[at].unpass(hash);
             at = self.after(at);
         }
     }
@@ -167,7 +226,7 @@ impl Groups {
     #[inline]
     pub(super) fn tag(&self, slot: usize) -> u8 {
         let (group, place) = split(slot);
-        self.groups[group].0[place]
+        self.heads[group].0[place]
     }
 
     /// What the policy noted last of a slot; zero if it makes no notes.
@@ -188,55 +247,68 @@ impl Groups {
         }
     }
 
+    /// Whether there is such a slot and it is taken.
+    #[inline]
+    pub(crate) fn is_used(&self, slot: u32) -> bool {
+        let (group, place) = split(slot as usize);
+        let group = self.heads.get(group);
+        group.is_some_and(|group| group.0[place] != 0)
+    }
+
     /// The slots of a group that are taken, with their notes.
     #[inline]
     pub(crate) fn notes(&self, group: usize) -> impl Iterator<Item = (u32, u32)> {
         let notes = &self.notes[group];
-        let places = self.groups[group].used();
+        let places = self.heads[group].used();
         places.map(move |place| (number(group * PLACES + place), number_in(notes[place])))
     }
 
     /// The slots of some groups that are taken.
     pub(super) fn used(&self, groups: std::ops::Range<usize>) -> impl Iterator<Item = usize> {
-        let groups = groups.start..groups.end.min(self.groups.len());
+        let groups = groups.start..groups.end.min(self.heads.len());
         groups.flat_map(|group| {
-            let places = self.groups[group].used();
+            let places = self.heads[group].used();
             places.map(move |place| group * PLACES + place)
         })
     }
 
-    /// All groups in which there may be keys whose home is one of these.
+    /// All groups in which there may be keys whose first home is one of these.
     pub(super) fn reached_from(
         &self,
         homes: std::ops::Range<usize>,
     ) -> impl Iterator<Item = usize> {
-        let count = self.groups.len();
-        let mut next = (count > 0).then_some(homes.start);
-        std::iter::from_fn(move || {
-            let number = next?;
-            let group = if number < count {
-                number
-            } else {
-                number - count
-            };
-            let goes_on = number + 1 < homes.end || self.groups[group].passers() > 0;
-            next = (goes_on && number + 1 < homes.start + count).then_some(number + 1);
-            Some(group)
+        let count = self.heads.len();
+        let end = (homes.end + self.farthest).min(homes.start + count);
+        (homes.start..end).map(move |number| match number.checked_sub(count) {
+            Some(again) => again,
+            None => number,
         })
     }
 
+    /// The first home of a hash.
     #[inline]
     pub(super) fn home(&self, hash: u32) -> usize {
-        ((u64::from(hash) * self.groups.len() as u64) >> 32) as usize
+        ((u64::from(hash) * self.heads.len() as u64) >> 32) as usize
     }
 
-    /// The lowest hash whose home is this group or a later one.
+    /// The other home of a hash; in a small table it may be the same.
+    #[inline]
+    fn second_home(&self, hash: u32) -> usize {
+        let home = self.home(hash) + 1 + (hash >> u8::BITS) as usize % REACH;
+        if home < self.heads.len() {
+            home
+        } else {
+            home % self.heads.len()
+        }
+    }
+
+    /// The lowest hash whose first home is this group or a later one.
     pub(super) fn first_hash(&self, group: usize) -> u64 {
-        ((group as u64) << 32).div_ceil(self.groups.len() as u64)
+        ((group as u64) << 32).div_ceil(self.heads.len() as u64)
     }
 
     fn after(&self, group: usize) -> usize {
-        if group + 1 == self.groups.len() {
+        if group + 1 == self.heads.len() {
             0
         } else {
             group + 1
@@ -301,23 +373,18 @@ mod tests {
             }
         }
         for key in 0..3_000 {
-            let (mut group, here) = groups.at_home(hash(key)).expect("there is a group");
-            let mut seen: Vec<usize> = here.collect();
-            for _ in 1..count {
-                let Some((next, there)) = groups.behind(group, hash(key)) else {
-                    break;
-                };
-                seen.extend(there);
-                group = next;
-            }
-            let found = seen.into_iter().find(|slot| keys[*slot] == Some(key));
+            let (home, here) = groups.at_home(hash(key)).expect("there is a group");
+            let goes_on = groups.are_passed(home, hash(key));
+            let behind = goes_on.then(|| groups.behind(hash(key)));
+            let mut seen = here.chain(behind.into_iter().flatten());
+            let found = seen.find(|slot| keys[*slot] == Some(key));
             assert_eq!(found, slots.get(&key).copied(), "key {key}");
         }
         for (key, slot) in slots {
             groups.free(slot, hash(key));
         }
         let is_empty = |group: &Group| group.0[..PLACES] == [0; PLACES];
-        assert!(groups.groups.iter().all(is_empty));
+        assert!(groups.heads.iter().all(is_empty));
     }
 
     #[test]
@@ -337,21 +404,54 @@ mod tests {
 
     #[test]
     fn nobody_passes_an_empty_table() {
-        let mut groups = Groups::new(3, false);
-        let slots: Vec<usize> = (0..40).map(|_| groups.take(5)).collect();
-        assert!(groups.groups[0].passers() > 0);
-        for slot in slots {
-            groups.free(slot, 5);
+        let mut groups = Groups::new(20, false);
+        let slots: Vec<usize> = (0..279).map(|key| groups.take(mix(key))).collect();
+        assert!(groups.heads.iter().any(|group| group.counts() > 0));
+        assert!(groups.farthest > REACH, "some are at home nowhere");
+        for (key, slot) in (0..).zip(slots) {
+            groups.free(slot, mix(key));
         }
-        assert!(groups.groups.iter().all(|group| group.passers() == 0));
+        assert!(groups.heads.iter().all(|group| group.counts() == 0));
     }
 
     #[test]
-    fn a_count_that_was_too_large_stays() {
+    fn classes_are_counted_apart_and_a_count_that_was_too_large_stays() {
+        let [one, other] = [0x1000, 0x3000];
         let mut group = Group::EMPTY;
-        (0..70_000).for_each(|_| group.pass());
-        (0..70_000).for_each(|_| group.unpass());
-        assert_eq!(group.passers(), TOO_MANY);
+        (0..3).for_each(|_| group.pass(one));
+        (0..100).for_each(|_| group.pass(other));
+        assert_eq!((group.passers(one), group.passers(other)), (3, TOO_MANY));
+        (0..3).for_each(|_| group.unpass(one));
+        (0..100).for_each(|_| group.unpass(other));
+        assert_eq!((group.passers(one), group.passers(other)), (0, TOO_MANY));
+        assert_eq!(group.passers(0), 0);
+    }
+
+    #[test]
+    fn nearly_full_groups_send_few_keys_away() {
+        let mut groups = Groups::new(1_000, false);
+        let mut slots: Vec<(u32, usize)> = (0..12_250)
+            .map(|key| (mix(key), groups.take(mix(key))))
+            .collect();
+        for key in 12_250..60_000 {
+            let place = mix(key ^ 0x5555) as usize % slots.len();
+            groups.free(slots[place].1, slots[place].0);
+            slots[place] = (mix(key), groups.take(mix(key)));
+        }
+        let hops = |key: u32| {
+            let mut group = groups.home(mix(key));
+            let mut hops = 0;
+            while groups.are_passed(group, mix(key)) {
+                group = match hops {
+                    0 => groups.second_home(mix(key)),
+                    _ => groups.after(group),
+                };
+                hops += 1;
+            }
+            hops
+        };
+        let hops: usize = (60_000..70_000).map(hops).sum();
+        assert!(hops < 60_000, "{hops} for 10,000 that are not there");
     }
 
     #[test]

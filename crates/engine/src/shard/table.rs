@@ -11,6 +11,8 @@ use super::group::{Groups, PLACES, number};
 use super::moves::Moves;
 use crate::expiry::{DEADLINE_BITS, NEVER};
 
+/// Groups whose entries one step of a walk visits.
+const GROUPS_PER_STEP: usize = 32;
 /// Groups whose deadlines have one bound.
 const GROUPS_PER_BLOCK: usize = 4;
 /// Slots of a block.
@@ -287,7 +289,7 @@ impl<K, V> Table<K, V> {
             return (Vec::new(), END);
         }
         let first = u32::try_from(hash).map_or(self.groups.count(), |hash| self.groups.home(hash));
-        let last = (first + GROUPS_PER_BLOCK).min(self.groups.count());
+        let last = (first + GROUPS_PER_STEP).min(self.groups.count());
         let end = self.groups.first_hash(last);
         let within = |slot: &u32| (hash..end).contains(&u64::from(self.hash(*slot)));
         let groups = self.groups.reached_from(first..last);
@@ -313,40 +315,25 @@ fn find<'a, K, V>(
     is_it: impl Fn(&K) -> bool,
 ) -> Option<(usize, &'a Cell<K, V>)> {
     let (home, slots) = groups.at_home(hash)?;
-    for slot in slots {
-        if let Some(cell) = &cells[slot]
-            && is_it(&cell.item.0)
-        {
-            return Some((slot, cell));
-        }
+    if let Some(found) = find_among(slots, cells, &is_it) {
+        return Some(found);
     }
-    find_behind(groups, cells, home, hash, is_it)
-}
-
-/// The same in the groups after the home.
-#[inline]
-fn find_behind<'a, K, V>(
-    groups: &Groups,
-    cells: &'a [Option<Cell<K, V>>],
-    home: usize,
-    hash: u32,
-    is_it: impl Fn(&K) -> bool,
-) -> Option<(usize, &'a Cell<K, V>)> {
-    let mut group = home;
-    while let Some((next, slots)) = groups.behind(group, hash) {
-        if next == home {
-            return None;
-        }
-        for slot in slots {
-            if let Some(cell) = &cells[slot]
-                && is_it(&cell.item.0)
-            {
-                return Some((slot, cell));
-            }
-        }
-        group = next;
+    if groups.are_passed(home, hash) {
+        return find_among(groups.behind(hash), cells, &is_it);
     }
     None
+}
+
+#[inline]
+fn find_among<'a, K, V>(
+    mut slots: impl Iterator<Item = usize>,
+    cells: &'a [Option<Cell<K, V>>],
+    is_it: &impl Fn(&K) -> bool,
+) -> Option<(usize, &'a Cell<K, V>)> {
+    slots.find_map(|slot| {
+        let cell = cells[slot].as_ref()?;
+        is_it(&cell.item.0).then_some((slot, cell))
+    })
 }
 
 const TAKEN: &str = "a slot that is used has been taken";

@@ -1,8 +1,9 @@
 //! What one shard adds to the notes on its entries: the time, and notes on some keys
 //! that left it.
 //!
-//! A victim is the lowest score among a few entries picked at random; looking at
-//! more of them gains little, and looking at all would cost too much.
+//! A victim is the lowest score among a few entries picked at random, the entry stored
+//! last, and the next lowest of the time before; looking at more of them gains little,
+//! and looking at all would cost too much.
 
 use std::sync::Arc;
 
@@ -12,8 +13,6 @@ use super::note::{Kind, Note};
 use crate::policy::Gone;
 use crate::shard::{Groups, Moves};
 
-/// Groups looked at for one victim: a cache line of notes each.
-const GROUPS: usize = 2;
 /// In a shard of up to this many groups all of them are looked at.
 const FEW: usize = 9;
 /// Keys remembered after they left, per entry present.
@@ -42,6 +41,8 @@ pub(crate) struct Notes {
     /// The entry stored last: it is always looked at, so that one that is not
     /// worth its room gives way to the next.
     newest: Option<u32>,
+    /// The next lowest when the last victim was picked, to be looked at again.
+    runner_up: Option<u32>,
     random: u64,
 }
 
@@ -54,6 +55,7 @@ impl Notes {
             shared,
             departed: Memory::default(),
             newest: None,
+            runner_up: None,
             random: 0x9E37_79B9_7F4A_7C15,
         }
     }
@@ -122,6 +124,7 @@ impl Notes {
     /// All entries have other slots now.
     pub(crate) fn moved(&mut self, moves: &Moves) {
         self.newest = self.newest.map(|slot| moves.of(slot));
+        self.runner_up = None;
     }
 
     /// The slot to evict, if any may be.
@@ -129,19 +132,20 @@ impl Notes {
         let groups = notes.count();
         let mut lowest = Lowest::NONE;
         if groups > FEW {
-            let newest = self.newest.map(|slot| (slot, notes.note(slot)));
-            self.consider(newest.into_iter(), pinned, &mut lowest);
-            for _ in 0..GROUPS {
-                let group = self.random_below(groups);
-                self.consider(notes.notes(group), pinned, &mut lowest);
-            }
+            let known = [self.newest, self.runner_up].into_iter().flatten();
+            let known = known.filter(|slot| notes.is_used(*slot));
+            let known = known.map(|slot| (slot, notes.note(slot)));
+            self.consider(known, pinned, &mut lowest);
+            let group = self.random_below(groups);
+            self.consider(notes.notes(group), pinned, &mut lowest);
         }
-        if lowest.slot.is_none() {
+        if lowest.slot().is_none() {
             // It is small, or most of its slots are free: look at all.
             let all = (0..groups).flat_map(|group| notes.notes(group));
             self.consider(all, pinned, &mut lowest);
         }
-        lowest.slot
+        self.runner_up = lowest.next_slot();
+        lowest.slot()
     }
 
     #[inline]
@@ -153,11 +157,8 @@ impl Notes {
     ) {
         for (slot, note) in noted {
             let score = self.shared.scores.of(Note::from_bits(note), self.now);
-            if score < lowest.score && (pinned.is_empty() || !pinned.contains(&slot)) {
-                *lowest = Lowest {
-                    score,
-                    slot: Some(slot),
-                };
+            if pinned.is_empty() || !pinned.contains(&slot) {
+                lowest.add(score, slot);
             }
         }
     }
@@ -195,15 +196,27 @@ impl Notes {
     }
 }
 
-/// The lowest score so far, and whose it is.
-struct Lowest {
-    score: u32,
-    slot: Option<u32>,
-}
+/// The two lowest scores so far, with their slots.
+struct Lowest([(u32, Option<u32>); 2]);
 
 impl Lowest {
-    const NONE: Self = Self {
-        score: u32::MAX,
-        slot: None,
-    };
+    const NONE: Self = Self([(u32::MAX, None); 2]);
+
+    #[inline]
+    fn add(&mut self, score: u32, slot: u32) {
+        let [first, second] = self.0;
+        if score < first.0 {
+            self.0 = [(score, Some(slot)), first];
+        } else if score < second.0 && first.1 != Some(slot) {
+            self.0[1] = (score, Some(slot));
+        }
+    }
+
+    fn slot(&self) -> Option<u32> {
+        self.0[0].1
+    }
+
+    fn next_slot(&self) -> Option<u32> {
+        self.0[1].1
+    }
 }
