@@ -1,29 +1,18 @@
 //! Replays traces through every policy and the peers, with the optimum beside them.
 
-use std::collections::BTreeSet;
-use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use larder_engine::Policy;
-
 use crate::picture;
-use crate::reference::{Arc, Lirs};
+use crate::progress;
+use crate::replay::{HitRatios, OPTIMUM, OVERFULL, Room, contestants, optimum, replay};
 use crate::table;
 use crate::traces::Trace;
 
-/// Sizes of the cache in percent of the different keys.
+/// Sizes of the cache in percent of the different keys, or of their bytes.
 pub const SIZES: [f64; 4] = [0.1, 1.0, 5.0, 20.0];
-/// The bound that knows the future.
-pub const OPTIMUM: &str = "optimum (Belady)";
-
-/// Holds more than it has room for, so others are not measured by it.
-pub const OVERFULL: &str = "moka, overfull";
-
-/// A cache of numbers: whether a request hits; it is stored if not.
-type Request = Box<dyn FnMut(u64) -> bool>;
 
 /// Hit ratios of one trace: by contestant, then by size.
 pub struct Ratios {
@@ -33,178 +22,150 @@ pub struct Ratios {
     pub rows: Vec<(String, [f64; 4])>,
 }
 
+/// A trace in a cache that is limited by entries or by bytes.
+#[derive(Clone, Copy)]
+struct Series<'a> {
+    trace: &'a Trace,
+    in_bytes: bool,
+}
+
+impl Series<'_> {
+    fn room(self, percent: f64) -> Room {
+        let share = |whole: f64| (whole * percent / 100.0).max(1.0);
+        if self.in_bytes {
+            Room::Bytes(share(self.trace.bytes() as f64) as u64)
+        } else {
+            Room::Entries(share(self.trace.unique as f64) as usize)
+        }
+    }
+
+    /// Who takes part, the optimum first; for bytes it would take too long to find.
+    fn names(self, only: Option<&str>) -> Vec<String> {
+        let everyone = contestants(self.room(1.0))
+            .into_iter()
+            .map(|(name, _)| name);
+        let wanted = everyone.filter(|name| only.is_none_or(|only| name.contains(only)));
+        let optimum = (!self.in_bytes).then(|| OPTIMUM.to_owned());
+        optimum.into_iter().chain(wanted).collect()
+    }
+
+    fn measure(self, name: &str, percent: f64) -> HitRatios {
+        let (trace, room) = (self.trace, self.room(percent));
+        if let (OPTIMUM, Room::Entries(entries)) = (name, room) {
+            let objects = optimum(&trace.keys, entries);
+            return HitRatios {
+                objects,
+                bytes: f64::NAN,
+            };
+        }
+        let mut everyone = contestants(room).into_iter();
+        let (_, make) = everyone
+            .find(|(other, _)| other == name)
+            .expect("it takes part");
+        replay(&trace.keys, trace.sizes.as_deref(), make())
+    }
+}
+
 /// Replays all traces, prints the tables and draws the pictures.
 pub fn run(traces: &[Trace], only: Option<&str>, out: &Path) -> Result<(), String> {
-    let contestants = |room| {
-        let mut all = contestants(room);
-        all.retain(|(name, _)| only.is_none_or(|only| name.contains(only)));
-        all
-    };
-    let names: Vec<String> = contestants(1).into_iter().map(|(name, _)| name).collect();
-    if names.is_empty() {
+    let by_entries = traces.iter().map(|trace| Series {
+        trace,
+        in_bytes: false,
+    });
+    let sized = traces.iter().filter(|trace| trace.sizes.is_some());
+    let by_bytes = sized.map(|trace| Series {
+        trace,
+        in_bytes: true,
+    });
+    let all: Vec<Series> = by_entries.chain(by_bytes).collect();
+    let names: Vec<Vec<String>> = all.iter().map(|series| series.names(only)).collect();
+    if names
+        .iter()
+        .any(|names| names.iter().all(|name| name == OPTIMUM))
+    {
         return Err("there is no cache of this name".to_owned());
     }
-    let columns = names.len() + 1;
-    let total = traces.len() * SIZES.len() * columns;
-    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let results = Mutex::new(vec![f64::NAN; total]);
-    std::thread::scope(|scope| {
-        let work = || {
-            loop {
-                let job = next.fetch_add(1, Relaxed);
-                if job >= total {
-                    return;
-                }
-                let (point, column) = (job / columns, job % columns);
-                let trace = &traces[point / SIZES.len()];
-                let room = room_for(trace, SIZES[point % SIZES.len()]);
-                let ratio = match column {
-                    0 => optimum(&trace.keys, room),
-                    _ => replay(&trace.keys, contestants(room).swap_remove(column - 1).1),
-                };
-                results.lock().expect("nobody panics with it")[job] = ratio;
-                let done = done.fetch_add(1, Relaxed) + 1;
-                eprint!("\r{done} of {total}: {:<40}", trace.name);
-            }
-        };
-        for _ in 0..2 {
-            scope.spawn(work);
-        }
-    });
-    eprint!("\r{:<60}\r", "");
-    let results = results.into_inner().expect("nobody panicked with it");
-    let all: Vec<Ratios> = traces
-        .iter()
-        .enumerate()
-        .map(|(at, trace)| {
-            let of = |column: usize| {
-                std::array::from_fn(|size| results[(at * SIZES.len() + size) * columns + column])
-            };
-            let named = std::iter::once(OPTIMUM.to_owned()).chain(names.iter().cloned());
-            Ratios {
-                name: trace.name.clone(),
-                rows: named
-                    .enumerate()
-                    .map(|(column, name)| (name, of(column)))
-                    .collect(),
-            }
-        })
-        .collect();
+    let measured = measure(&all, &names);
     fs::create_dir_all(out).map_err(|error| format!("cannot make {}: {error}", out.display()))?;
-    for (ratios, trace) in all.iter().zip(traces) {
-        print_trace(ratios, trace);
-        let file = out.join(format!("{}.svg", ratios.name));
-        fs::write(&file, picture::draw(ratios))
-            .map_err(|error| format!("cannot write {}: {error}", file.display()))?;
+    let mut by_entries = Vec::new();
+    for ((series, names), measured) in all.iter().zip(&names).zip(&measured) {
+        let rows = |ratio: fn(&HitRatios) -> f64| {
+            let points = measured
+                .iter()
+                .map(|row| std::array::from_fn(|size| ratio(&row[size])));
+            names.iter().cloned().zip(points).collect()
+        };
+        let trace = series.trace;
+        let publish = |name: String, title: &str, rows| {
+            let ratios = Ratios { name, rows };
+            print_trace(&ratios, *series, title);
+            let file = out.join(format!("{}.svg", ratios.name));
+            fs::write(&file, picture::draw(&ratios))
+                .map_err(|error| format!("cannot write {}: {error}", file.display()))?;
+            Ok::<_, String>(ratios)
+        };
+        if series.in_bytes {
+            publish(
+                format!("{}-objects", trace.name),
+                "limited by bytes, objects",
+                rows(|ratio| ratio.objects),
+            )?;
+            publish(
+                format!("{}-bytes", trace.name),
+                "limited by bytes, bytes",
+                rows(|ratio| ratio.bytes),
+            )?;
+        } else {
+            by_entries.push(publish(
+                trace.name.clone(),
+                "limited by entries",
+                rows(|ratio| ratio.objects),
+            )?);
+        }
     }
-    summarize(&all);
+    summarize(&by_entries);
     println!("\nPictures: {}", out.display());
     Ok(())
 }
 
-fn room_for(trace: &Trace, percent: f64) -> usize {
-    ((trace.unique as f64 * percent / 100.0) as usize).max(1)
-}
-
-fn contestants(room: usize) -> Vec<(String, Request)> {
-    let mut all: Vec<(String, Request)> = Policy::ALL
-        .into_iter()
-        .map(|policy| (format!("larder {policy}"), larder(policy, room)))
+/// Measures everybody in every series at every size, on two threads.
+fn measure(all: &[Series], names: &[Vec<String>]) -> Vec<Vec<[HitRatios; 4]>> {
+    let nothing = HitRatios {
+        objects: f64::NAN,
+        bytes: f64::NAN,
+    };
+    let empty = names.iter().map(|names| vec![[nothing; 4]; names.len()]);
+    let measured = Mutex::new(empty.collect::<Vec<_>>());
+    let jobs: Vec<(usize, usize, usize)> = names
+        .iter()
+        .enumerate()
+        .flat_map(|(series, names)| (0..names.len()).map(move |name| (series, name)))
+        .flat_map(|(series, name)| (0..SIZES.len()).map(move |size| (series, name, size)))
         .collect();
-    all.push(("quick_cache".to_owned(), quick_cache(room)));
-    all.push((OVERFULL.to_owned(), moka(room, false)));
-    all.push(("moka, strictly".to_owned(), moka(room, true)));
-    all.push((
-        "foyer lfu".to_owned(),
-        foyer(room, foyer_memory::LfuConfig::default()),
-    ));
-    all.push((
-        "foyer s3fifo".to_owned(),
-        foyer(room, foyer_memory::S3FifoConfig::default()),
-    ));
-    let (mut lirs, mut arc) = (Lirs::new(room), Arc::new(room));
-    all.push(("LIRS".to_owned(), Box::new(move |key| lirs.request(key))));
-    all.push(("ARC".to_owned(), Box::new(move |key| arc.request(key))));
-    all
+    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        let work = || {
+            while let Some((series, name, size)) = jobs.get(next.fetch_add(1, Relaxed)).copied() {
+                let ratios = all[series].measure(&names[series][name], SIZES[size]);
+                measured.lock().expect("nobody panics with it")[series][name][size] = ratios;
+                let done = done.fetch_add(1, Relaxed) + 1;
+                let name = &all[series].trace.name;
+                progress::show(&format!("{done} of {}: {name}", jobs.len()));
+            }
+        };
+        scope.spawn(work);
+        scope.spawn(work);
+    });
+    progress::clear();
+    measured.into_inner().expect("nobody panicked with it")
 }
 
-fn larder(policy: Policy, room: usize) -> Request {
-    let builder = larder_engine::Cache::<u64, ()>::builder().policy(policy);
-    let cache = builder
-        .max_entries(room as u64)
-        .build()
-        .expect("there is a limit");
-    Box::new(move |key| cache.get(&key).is_some() || !cache.insert(key, ()))
-}
-
-fn quick_cache(room: usize) -> Request {
-    let mut cache = quick_cache::unsync::Cache::<u64, ()>::new(room);
-    Box::new(move |key| {
-        let hit = cache.get(&key).is_some();
-        if !hit {
-            cache.insert(key, ());
-        }
-        hit
-    })
-}
-
-/// As it is used, it decides about what came in after some dozen requests, and holds
-/// that many more than its room until then; `strictly` makes it decide at once.
-fn moka(room: usize, strictly: bool) -> Request {
-    let cache = moka::sync::Cache::<u64, ()>::new(room as u64);
-    Box::new(move |key| {
-        let hit = cache.get(&key).is_some();
-        if !hit {
-            cache.insert(key, ());
-        }
-        if strictly {
-            cache.run_pending_tasks();
-        }
-        hit
-    })
-}
-
-fn foyer(room: usize, eviction: impl Into<foyer_memory::EvictionConfig>) -> Request {
-    let builder = foyer_memory::CacheBuilder::<u64, (), _>::new(room).with_shards(1);
-    let cache: foyer_memory::Cache<u64, ()> = builder.with_eviction_config(eviction).build();
-    Box::new(move |key| {
-        let hit = cache.get(&key).is_some();
-        if !hit {
-            cache.insert(key, ());
-        }
-        hit
-    })
-}
-
-fn replay(keys: &[u32], mut request: Request) -> f64 {
-    let hits = keys.iter().filter(|key| request(u64::from(**key))).count();
-    hits as f64 / keys.len() as f64
-}
-
-/// What a cache could reach that evicts what is needed last, or refuses to store it.
-fn optimum(keys: &[u32], room: usize) -> f64 {
-    let mut next_uses = vec![usize::MAX; keys.len()];
-    let mut seen = HashMap::new();
-    for (at, key) in keys.iter().enumerate().rev() {
-        next_uses[at] = seen.insert(key, at).unwrap_or(usize::MAX);
-    }
-    let (mut hits, mut present, mut by_next_use) = (0, HashMap::new(), BTreeSet::new());
-    for (key, next_use) in keys.iter().zip(next_uses) {
-        if let Some(due) = present.insert(key, next_use) {
-            hits += 1;
-            by_next_use.remove(&(due, key));
-        }
-        by_next_use.insert((next_use, key));
-        if by_next_use.len() > room {
-            let (_, last) = by_next_use.pop_last().expect("there is more than fits");
-            present.remove(last);
-        }
-    }
-    f64::from(hits) / keys.len() as f64
-}
-
-fn print_trace(ratios: &Ratios, trace: &Trace) {
-    let sizes = SIZES.map(|percent| format!("{percent} % ({})", room_for(trace, percent)));
+fn print_trace(ratios: &Ratios, series: Series, title: &str) {
+    let trace = series.trace;
+    let sizes = SIZES.map(|percent| match series.room(percent) {
+        Room::Entries(entries) => format!("{percent} % ({entries})"),
+        Room::Bytes(bytes) => format!("{percent} % ({} KiB)", bytes / 1024),
+    });
     let mut head = vec!["cache"];
     head.extend(sizes.iter().map(String::as_str));
     let rows = ratios.rows.iter().map(|(name, points)| {
@@ -212,7 +173,7 @@ fn print_trace(ratios: &Ratios, trace: &Trace) {
         std::iter::once(name.clone()).chain(points).collect()
     });
     let title = format!(
-        "{}: {} requests, {} keys",
+        "{}: {} requests, {} keys; {title}",
         trace.name,
         trace.keys.len(),
         trace.unique
@@ -267,30 +228,4 @@ fn summarize(all: &[Ratios]) {
         "best",
     ];
     table::print("All traces and sizes", &head, &rows.collect::<Vec<_>>());
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_optimum_of_a_loop_keeps_what_fits() {
-        let keys: Vec<u32> = (0..1_000).map(|at| at % 10).collect();
-        let ratio = optimum(&keys, 5);
-        assert!(
-            (ratio - 0.495).abs() < 1e-9,
-            "{ratio}: half, but for the first lap"
-        );
-        assert!((optimum(&keys, 10) - 0.99).abs() < 1e-9);
-    }
-
-    #[test]
-    fn nobody_beats_the_optimum() {
-        let keys = crate::work::zipf(1_000, 0.8, 20_000, 5);
-        let most = optimum(&keys, 50);
-        for (name, request) in contestants(50) {
-            let ratio = replay(&keys, request);
-            assert!(ratio <= most && ratio > 0.1, "{name}: {ratio} of {most}");
-        }
-    }
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use hdrhistogram::Histogram;
 
 use crate::contestants::{BOUND, everyone};
+use crate::progress;
 use crate::speed::Course;
 use crate::table;
 use crate::work::Key;
@@ -16,11 +17,11 @@ const SLICE: u64 = 20_000;
 /// An insert of a new key and a read of an older one, in a full cache.
 pub fn churn(room: usize, threads: usize, slices: usize) {
     let mut entrants = everyone::<u64>();
-    entrants.retain(|entrant| entrant.name != BOUND && entrant.name != "moka");
+    entrants.retain(|entrant| entrant.name != BOUND);
     let title = format!("latency under churn, {room} entries, {threads} threads");
     let mut runs: Vec<Run> = Vec::new();
     for entrant in &entrants {
-        eprint!("\r{title}: filling {:<28}", entrant.name);
+        progress::show(&format!("{title}: filling {}", entrant.name));
         let course = (entrant.make)(room);
         let run = Run {
             course,
@@ -31,7 +32,7 @@ pub fn churn(room: usize, threads: usize, slices: usize) {
     }
     let mut floor = histogram();
     for slice in 0..slices {
-        eprint!("\r{title}: slice {} of {slices}{:<28}", slice + 1, "");
+        progress::show(&format!("{title}: slice {} of {slices}", slice + 1));
         for _ in 0..SLICE {
             record(&mut floor, || {});
         }
@@ -39,7 +40,7 @@ pub fn churn(room: usize, threads: usize, slices: usize) {
             run.slice(threads);
         }
     }
-    eprint!("\r{:<90}\r", "");
+    progress::clear();
     let names = entrants.iter().map(|entrant| entrant.name.clone());
     let rows = names
         .zip(runs.iter().map(|run| &run.times))

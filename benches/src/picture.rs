@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use crate::hit_ratio::{OPTIMUM, Ratios, SIZES};
+use crate::hit_ratio::{Ratios, SIZES};
+use crate::replay::OPTIMUM;
 
 const WIDTH: f64 = 420.0;
 const HEIGHT: f64 = 280.0;

@@ -3,6 +3,7 @@
 use std::hint::black_box;
 
 use crate::contestants::{Contestant, Entrant, QUICK_CACHE, everyone};
+use crate::progress;
 use crate::table::{self, median};
 use crate::work::{Key, zipf};
 
@@ -102,13 +103,9 @@ impl<K: Key> Scenario<'_, K> {
             for turn in 0..entrants.len() {
                 // Another one starts each time, so that nobody always follows the same.
                 let at = (turn + round) % entrants.len();
-                eprint!(
-                    "\r{}: round {} of {}, {:<28}",
-                    self.title,
-                    round + 1,
-                    self.effort.rounds,
-                    entrants[at].name
-                );
+                let (title, name) = (&self.title, &entrants[at].name);
+                let rounds = self.effort.rounds;
+                progress::show(&format!("{title}: round {} of {rounds}, {name}", round + 1));
                 let course = (entrants[at].make)(self.room);
                 (self.prepare)(&*course);
                 let (cpu, hits) = self.race(&*course);
@@ -117,7 +114,7 @@ impl<K: Key> Scenario<'_, K> {
                 measured[at].hit_ratios.push(hits as f64 / operations);
             }
         }
-        eprint!("\r{:<90}\r", "");
+        progress::clear();
         self.report(entrants, &measured);
     }
 

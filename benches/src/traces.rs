@@ -14,6 +14,8 @@ pub struct Trace {
     pub keys: Vec<u32>,
     /// How many different keys there are.
     pub unique: usize,
+    /// How large what was asked for is, in bytes, if that is known.
+    pub sizes: Option<Vec<u32>>,
 }
 
 impl Trace {
@@ -28,12 +30,22 @@ impl Trace {
             name: name.to_owned(),
             unique: numbers.len(),
             keys,
+            sizes: None,
         }
+    }
+
+    /// How large all different objects are together, each as it was seen first.
+    pub fn bytes(&self) -> u64 {
+        let mut seen = vec![false; self.unique];
+        let sizes = self.keys.iter().zip(self.sizes.iter().flatten());
+        let first = sizes.filter(|(key, _)| !std::mem::replace(&mut seen[**key as usize], true));
+        first.map(|(_, size)| u64::from(*size)).sum()
     }
 }
 
-/// The traces in a folder (`NAME.u64.zst`: zstd over little-endian 64-bit ids), or made
-/// ones if there is no such folder.
+/// The traces in a folder (`NAME.u64.zst`: zstd over little-endian 64-bit ids; beside
+/// some, `NAME.size.zst`: zstd over little-endian 32-bit sizes), or made ones if there is
+/// no such folder.
 pub fn load(folder: &Path, only: Option<&str>) -> Result<Vec<Trace>, String> {
     let wanted = |name: &str| only.is_none_or(|only| name.contains(only));
     let Ok(files) = fs::read_dir(folder) else {
@@ -52,14 +64,32 @@ pub fn load(folder: &Path, only: Option<&str>) -> Result<Vec<Trace>, String> {
         else {
             continue;
         };
-        let failed = |error| format!("cannot read {file_name}: {error}");
-        let packed = fs::File::open(file.path()).map_err(failed)?;
-        let bytes = zstd::decode_all(packed).map_err(failed)?;
-        let id = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("8 bytes"));
-        traces.push(Trace::new(name, bytes.chunks_exact(8).map(id)));
+        let ids = numbers(&file.path(), u64::from_le_bytes)?;
+        let mut trace = Trace::new(name, ids.into_iter());
+        let sizes = folder.join(format!("{name}.size.zst"));
+        if sizes.exists() {
+            let sizes = numbers(&sizes, u32::from_le_bytes)?;
+            if sizes.len() != trace.keys.len() {
+                let (sizes, keys) = (sizes.len(), trace.keys.len());
+                return Err(format!("{name} has {keys} requests, but {sizes} sizes"));
+            }
+            trace.sizes = Some(sizes);
+        }
+        traces.push(trace);
     }
     traces.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(traces)
+}
+
+/// The numbers of `N` bytes each in a packed file.
+fn numbers<const N: usize, T>(file: &Path, number: fn([u8; N]) -> T) -> Result<Vec<T>, String> {
+    let failed = |error| format!("cannot read {}: {error}", file.display());
+    let bytes = zstd::decode_all(fs::File::open(file).map_err(failed)?).map_err(failed)?;
+    let (numbers, rest) = bytes.as_chunks::<N>();
+    if !rest.is_empty() {
+        return Err(format!("{} ends within a number", file.display()));
+    }
+    Ok(numbers.iter().copied().map(number).collect())
 }
 
 fn generated() -> Vec<Trace> {
@@ -80,8 +110,12 @@ fn generated() -> Vec<Trace> {
         keys.into_iter()
             .map(move |key| u64::from(key) + phase * 2_500)
     });
+    let mut zipf = Trace::new("made-zipf", wide(zipf(50_000, 0.9, 500_000, 1)));
+    // From 64 bytes to a megabyte, whatever the popularity.
+    let size = |key: &u32| 64 << (key.wrapping_mul(0x9E37_79B9) >> 28);
+    zipf.sizes = Some(zipf.keys.iter().map(size).collect());
     vec![
-        Trace::new("made-zipf", wide(zipf(50_000, 0.9, 500_000, 1))),
+        zipf,
         Trace::new("made-loop", (0..300_000).map(|at| at % 5_000)),
         Trace::new("made-recent", recent),
         Trace::new("made-scans", scans),

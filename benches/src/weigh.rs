@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use larder_benches::contestants::{BOUND, Entrant, everyone, everyone_with_lifetimes};
+use larder_benches::progress;
 use larder_benches::table;
 use larder_benches::work::Key;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
@@ -79,11 +80,11 @@ fn names<K: Key>() -> Vec<String> {
 fn print_memory<K: Key>(what: &str, names: &[String], entries: usize) -> Result<(), String> {
     let mut rows = Vec::new();
     for (at, name) in names.iter().enumerate() {
-        eprint!("\rweighing {name:<60}");
+        progress::show(&format!("weighing {name}"));
         let row = in_a_process(&["weigh", K::NAME, &at.to_string(), &entries.to_string()])?;
         rows.push([vec![name.clone()], row].concat());
     }
-    eprint!("\r{:<70}\r", "");
+    progress::clear();
     let title = format!("bytes per entry over the payload, room for {entries}: {what}");
     let head = [
         "cache",
@@ -151,11 +152,11 @@ fn expiry(entries: usize) -> Result<(), String> {
     let mut rows = Vec::new();
     let all = everyone_with_lifetimes::<Inline>(now());
     for (at, entrant) in all.iter().enumerate() {
-        eprint!("\rwaiting for {:<60}", entrant.name);
+        progress::show(&format!("waiting for {}", entrant.name));
         let row = in_a_process(&["expire", &at.to_string(), &entries.to_string()])?;
         rows.push([vec![entrant.name.clone()], row].concat());
     }
-    eprint!("\r{:<80}\r", "");
+    progress::clear();
     let title = format!("{entries} entries expire untouched while others are used");
     let head = [
         "cache",

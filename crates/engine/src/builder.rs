@@ -20,6 +20,8 @@ const MAX_SHARDS: usize = 1024;
 const ENTRIES_PER_SHARD: u64 = 8_192;
 /// Entries per shard at least, so that each has enough to choose from.
 const FEWEST_PER_SHARD: u64 = 256;
+/// What an entry is taken to weigh, if there is a weigher: bytes, most likely.
+const USUAL_WEIGHT: u64 = 1024;
 
 /// What an entry counts against the weight limit.
 pub(crate) type Weigher<K, V> = Arc<dyn Fn(&K, &V) -> u64 + Send + Sync>;
@@ -138,8 +140,10 @@ impl<K, V, S> CacheBuilder<K, V, S> {
 
     /// Into how many parts the cache is divided, a power of two up to 1024.
     ///
-    /// It changes how many threads can write at once and nothing else. Chosen
-    /// from the processors and the size of the cache without this.
+    /// It changes how many threads can write at once and, unless the policy is exact,
+    /// among how many entries a victim is chosen. Chosen from the processors and the
+    /// size of the cache without this; if only the weight is limited, it is taken for
+    /// bytes, and an entry for one of a KiB.
     pub fn shards(mut self, shards: usize) -> Self {
         self.shards = Some(shards);
         self
@@ -173,7 +177,9 @@ impl<K, V, S> CacheBuilder<K, V, S> {
         S: BuildHasher + Send + Sync + 'static,
     {
         self.check()?;
-        let shards = self.shards.unwrap_or_else(|| shards_for(self.max_entries));
+        let shards = self
+            .shards
+            .unwrap_or_else(|| shards_for(self.usual_entries()));
         let in_background = self.clock.is_none();
         Ok(Cache::new_with(Settings {
             max_entries: self.max_entries,
@@ -188,6 +194,18 @@ impl<K, V, S> CacheBuilder<K, V, S> {
             shards,
             hasher: self.hasher,
         }))
+    }
+
+    /// How many entries there will be at most, as far as one can tell.
+    fn usual_entries(&self) -> u64 {
+        let usual_weight = if self.weigher.is_some() {
+            USUAL_WEIGHT
+        } else {
+            1
+        };
+        let by_weight = self.max_weight.map(|weight| weight / usual_weight);
+        let limits = [self.max_entries, by_weight];
+        limits.into_iter().flatten().min().unwrap_or(u64::MAX)
     }
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -224,12 +242,9 @@ impl<K, V, S> CacheBuilder<K, V, S> {
 }
 
 /// Enough shards for the processors and for the entries, few for small caches.
-fn shards_for(max_entries: Option<u64>) -> usize {
+fn shards_for(entries: u64) -> usize {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let parallel = processors * 8;
-    let Some(entries) = max_entries else {
-        return parallel.next_power_of_two().min(MAX_SHARDS);
-    };
     let whole = |shards: u64| usize::try_from(shards).unwrap_or(MAX_SHARDS);
     parallel
         .max(whole(entries / ENTRIES_PER_SHARD))
@@ -291,9 +306,14 @@ mod tests {
 
     #[test]
     fn shards_follow_the_size() {
-        assert_eq!(shards_for(Some(1)), 1);
-        assert!(shards_for(Some(100_000)) >= 8);
-        assert_eq!(shards_for(Some(u64::MAX)), MAX_SHARDS);
-        assert!(shards_for(None) >= 8);
+        let shards = |builder: CacheBuilder<u8, u8>| shards_for(builder.usual_entries());
+        let new = CacheBuilder::<u8, u8>::new;
+        assert_eq!(shards(new().max_entries(1)), 1);
+        assert!(shards(new().max_entries(100_000)) >= 8);
+        assert_eq!(shards(new().max_entries(u64::MAX)), MAX_SHARDS);
+        let weighed = || new().weigher(|_, value| u64::from(*value));
+        assert_eq!(shards(weighed().max_weight(100_000)), 1);
+        assert_eq!(shards(weighed().max_weight(1 << 40).max_entries(9)), 1);
+        assert!(shards(weighed().max_weight(100 << 20)) >= 8);
     }
 }

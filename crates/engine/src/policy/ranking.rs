@@ -9,7 +9,7 @@ use super::ranks::Ranks;
 use super::s3fifo::S3Fifo;
 use super::sieve::Sieve;
 use super::tinylfu::TinyLfu;
-use crate::shard::{Groups, Moves};
+use crate::shard::{Groups, Moves, Record};
 
 /// What the shards of a cache share of its policy.
 #[derive(Debug)]
@@ -107,12 +107,12 @@ impl Ranking {
         &mut self,
         slot: u32,
         hash: u32,
-        deadline: u64,
+        record: Record,
         notes: &mut Groups,
     ) -> Option<Observation> {
         match self {
-            Self::Exact(ranks) => ranks.stored(slot, deadline),
-            Self::Adaptive(adaptive) => return adaptive.stored(slot, hash, notes),
+            Self::Exact(ranks) => ranks.stored(slot, record.deadline),
+            Self::Adaptive(adaptive) => return adaptive.stored(slot, hash, record.weight, notes),
             Self::Sieve(sieve) => sieve.stored(slot),
             Self::S3Fifo(queues) => queues.stored(slot, hash),
             Self::TinyLfu(parts) => parts.stored(slot, hash),

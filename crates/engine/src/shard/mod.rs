@@ -146,7 +146,7 @@ impl<K: Hash + Eq, V> Shard<K, V> {
         let slot = self.table.insert(hash, key, value, record);
         self.bound_deadline(slot, record.deadline);
         let notes = self.table.groups_mut();
-        self.ranking.stored(slot, hash, record.deadline, notes)
+        self.ranking.stored(slot, hash, record, notes)
     }
 
     /// Replaces the value of a slot, and what is known about it.

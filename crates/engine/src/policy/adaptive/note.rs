@@ -15,17 +15,25 @@ const SMOOTHING: u32 = 4;
 const CLASSES: u32 = 5;
 /// Above all levels and counts.
 const NEW: u8 = 240;
+/// Classes of weight that are told apart for new keys, each four times the one before.
+const WEIGHTS: u32 = 15;
 
-/// What kind of key: new, or how long it usually is between its uses, and how often
-/// it was used.
+/// What kind of key: how heavy, if it is new; otherwise how long it usually is between
+/// its uses, and how often it was used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Kind(u8);
 
 impl Kind {
     /// How many kinds are told apart when learning.
-    pub(super) const COUNT: usize = (LEVELS * CLASSES) as usize + 1;
-    /// Not seen before, or forgotten since.
+    pub(super) const COUNT: usize = (LEVELS * CLASSES + WEIGHTS) as usize;
+    /// Not seen before, or forgotten since; of the least weight.
     pub(super) const NEW: Self = Self(NEW);
+
+    /// Not seen before, or forgotten since.
+    pub(super) fn new_of(weight: u32) -> Self {
+        let class = weight.max(1).ilog2() / 2;
+        Self(NEW + class.min(WEIGHTS - 1) as u8)
+    }
 
     /// What a key becomes when it is used again after `interval` ticks.
     #[inline]
@@ -75,7 +83,7 @@ impl Kind {
     #[expect(clippy::cast_possible_truncation, reason = "at most `COUNT`")]
     const fn index_of(self) -> u8 {
         if self.0 >= NEW {
-            return (Self::COUNT - 1) as u8;
+            return (LEVELS * CLASSES) as u8 + (self.0 - NEW);
         }
         let (level, count) = (self.0 as u32 / COUNTS, self.0 as u32 % COUNTS);
         let class = (count + 1).next_power_of_two().ilog2();
@@ -194,9 +202,21 @@ mod tests {
         assert_eq!((kind.0, kind.index()), (14, 4), "counting ends");
         assert_eq!(
             Kind::groups().flatten().collect::<Vec<_>>(),
-            (0..81).collect::<Vec<_>>()
+            (0..95).collect::<Vec<_>>()
         );
-        assert_eq!(Kind::NEW.index(), 80);
+    }
+
+    #[test]
+    fn new_keys_are_told_apart_by_weight() {
+        let classes = [0, 1, 3, 4, 15, 16, 1 << 28, u32::MAX].map(Kind::new_of);
+        assert_eq!(classes.map(Kind::index), [80, 80, 80, 81, 81, 82, 94, 94]);
+        assert!(
+            classes
+                .iter()
+                .all(|kind| kind.used_after(1) == Kind::NEW.used_after(1))
+        );
+        let note = Note::new(Kind::new_of(u32::MAX), 5);
+        assert_eq!(Note::unpacked(note.packed(13), 13, 5), note);
     }
 
     #[test]

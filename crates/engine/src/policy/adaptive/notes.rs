@@ -92,6 +92,7 @@ impl Notes {
         &mut self,
         slot: u32,
         hash: u32,
+        weight: u32,
         notes: &mut Groups,
     ) -> Option<Observation> {
         self.count();
@@ -99,7 +100,7 @@ impl Notes {
         self.shared.note_stored();
         let before = self.departed.take(hash, self.now);
         let kind = before.map(|note| note.kind().used_after(note.age(self.now)));
-        let note = Note::new(kind.unwrap_or(Kind::NEW), self.now);
+        let note = Note::new(kind.unwrap_or_else(|| Kind::new_of(weight)), self.now);
         notes.set_note(slot, note.bits());
         self.observation(hash, note)
     }
