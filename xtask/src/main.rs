@@ -4,6 +4,7 @@
 //! - `tidy` is the part of it that reads source files only.
 //! - `requirements` tells which requirements have a test.
 //! - `bench` compares with the peers.
+//! - `fuzz` feeds it with bytes that a fuzzer thinks up.
 
 #![expect(
     clippy::print_stdout,
@@ -14,6 +15,7 @@
 mod bench;
 mod command;
 mod features;
+mod fuzz;
 mod requirements;
 mod steps;
 mod summary;
@@ -32,6 +34,7 @@ Commands:
   tidy          the rules for source files only, in a second
   requirements  which requirements have a test, and which not yet
   bench         comparisons with the peers; builds them first
+  fuzz          looks for inputs that break a promise; builds the fuzzer first
   help          this text
 
 `cargo xtask COMMAND --help` tells more.";
@@ -47,13 +50,15 @@ fn main() -> ExitCode {
         "test" if wants_help => Ok(say(steps::HELP)),
         "tidy" if wants_help => Ok(say(tidy::HELP)),
         "requirements" if wants_help => Ok(say(requirements::HELP)),
+        "fuzz" if wants_help => Ok(say(fuzz::HELP)),
         "test" => steps::run(rest),
         "tidy" => tidy::run(rest),
         "requirements" => requirements::run(rest),
         "bench" => bench::run(rest),
+        "fuzz" => fuzz::run(rest),
         "help" | "--help" | "-h" => Ok(say(HELP)),
         other => Err(format!(
-            "there is no command {other}; there are test, tidy, requirements, bench and help"
+            "there is no command {other}; there are test, tidy, requirements, bench, fuzz and help"
         )),
     };
     match outcome {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use crate::bench::{MANIFEST, in_benches};
 use crate::command::{Tally, answers, cargo};
 use crate::features;
+use crate::fuzz;
 use crate::summary::{Outcome, Summary};
 use crate::tidy;
 use crate::workspace::Workspace;
@@ -31,7 +32,7 @@ struct Step {
     run: fn(&Workspace) -> (bool, Tally),
 }
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     Step {
         name: "tidy",
         what: "the rules for source files",
@@ -79,6 +80,11 @@ const STEPS: [Step; 10] = [
         name: "benches",
         what: "the comparisons with the peers build, and their tests pass",
         run: benches,
+    },
+    Step {
+        name: "fuzz",
+        what: "a fuzzer finds nothing in half a minute",
+        run: fuzz_briefly,
     },
     Step {
         name: "licences",
@@ -168,9 +174,11 @@ fn format(workspace: &Workspace) -> (bool, Tally) {
         return (false, Tally::default());
     }
     let formatted = cargo(&workspace.root, &["fmt", "--all", "--check"], &[]);
-    let place = ["fmt", "--check", "--manifest-path", MANIFEST];
-    let benches = cargo(&workspace.root, &place, &[]);
-    (formatted.0 && benches.0, Tally::default())
+    let apart = [MANIFEST, fuzz::MANIFEST].map(|manifest| {
+        let place = ["fmt", "--check", "--manifest-path", manifest];
+        cargo(&workspace.root, &place, &[]).0
+    });
+    (formatted.0 && apart == [true; 2], Tally::default())
 }
 
 /// Whether a part of the toolchain is there; if not, says how to get it.
@@ -262,6 +270,19 @@ fn benches(workspace: &Workspace) -> (bool, Tally) {
     let passed = in_benches(&workspace.root, &["clippy", "--all-targets"], &lints).0;
     let (tested, tally) = in_benches(&workspace.root, &["test"], &[]);
     (passed && tested, tally)
+}
+
+fn fuzz_briefly(workspace: &Workspace) -> (bool, Tally) {
+    let seconds = 30 / u32::try_from(fuzz::TARGETS.len()).unwrap_or(30);
+    let lints = ["clippy", "--manifest-path", fuzz::MANIFEST, "--locked"];
+    let place = ["--target-dir", "target/fuzz", "--", "-D", "warnings"];
+    let passed = cargo(&workspace.root, &[&lints[..], &place].concat(), &[]).0;
+    let fuzzed = fuzz::fuzz(&workspace.root, &fuzz::TARGETS, seconds.max(1));
+    let fuzzed = fuzzed.unwrap_or_else(|message| {
+        println!("{message}");
+        false
+    });
+    (passed && fuzzed, Tally::default())
 }
 
 fn licences(workspace: &Workspace) -> (bool, Tally) {
