@@ -1,6 +1,8 @@
 //! What a case works on.
 
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 use larder_core::{Blocking, CacheBackend, Capability, ManualClock, SharedBackend};
@@ -21,6 +23,7 @@ pub struct Subject {
     pub cache: Blocking,
     clock: ManualClock,
     max_size_bytes: Option<u64>,
+    tells_sizes: bool,
     check: Box<dyn Fn()>,
 }
 
@@ -33,6 +36,7 @@ impl Subject {
             cache: backend.blocking(),
             clock,
             max_size_bytes: None,
+            tells_sizes: true,
             check: Box::new(|| {}),
         }
     }
@@ -45,6 +49,24 @@ impl Subject {
     #[must_use]
     pub fn with_max_size_bytes(mut self, bytes: u64) -> Self {
         self.max_size_bytes = Some(bytes);
+        self
+    }
+
+    /// The same subject, whose statistics do not tell how large its values are: because
+    /// they are stored in another form, or nobody counts.
+    #[must_use]
+    pub fn without_sizes(mut self) -> Self {
+        self.tells_sizes = false;
+        self
+    }
+
+    /// The same subject with `run` to run each operation, for what needs a runtime.
+    #[must_use]
+    pub fn run_by(
+        mut self,
+        run: impl for<'a> Fn(Pin<&'a mut (dyn Future<Output = ()> + Send + 'a)>) + Send + Sync + 'static,
+    ) -> Self {
+        self.cache = Blocking::run_by(self.cache.backend().clone(), run);
         self
     }
 
@@ -68,6 +90,15 @@ impl Subject {
     /// The limit in bytes of values, if there is one that a test may fill.
     pub fn max_size_bytes(&self) -> Option<u64> {
         self.max_size_bytes
+    }
+
+    /// The size of all values, as far as the backend tells it; or else what is expected.
+    pub fn size_or(&self, expected: u64) -> u64 {
+        if !self.tells_sizes {
+            return expected;
+        }
+        let stats = self.cache.stats();
+        stats.expect("statistics can be had").current_size_bytes
     }
 
     /// Whether the backend promises something.

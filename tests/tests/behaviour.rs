@@ -1,11 +1,17 @@
 //! The behaviour suite over every backend and every stack of layers, from one table.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use larder_core::{ManualClock, SharedBackend};
+use std::time::Duration;
+
+use larder_core::{CacheBackend, Layer, ManualClock, SharedBackend};
+use larder_layers::{
+    Breaker, Compression, Encryption, Metrics, Namespace, Retry, SecretKey, Timeout,
+};
 use larder_memory::InMemoryBackend;
 use larder_testkit::{CASES, ModelBackend, SixMethods, Subject};
 use libtest_mimic::{Arguments, Trial};
+use tokio::runtime::{self, Runtime};
 
 /// A backend in a stack of layers, by the name its trials have.
 struct Row {
@@ -36,10 +42,90 @@ const ROWS: &[Row] = &[
         make: || Subject::new(|clock| SharedBackend::new(InMemoryBackend::with_clock(clock))),
     },
     Row {
+        name: "memory/namespace",
+        make: || layered(&[&namespace()]),
+    },
+    Row {
+        name: "memory/lz4",
+        make: || layered(&[&Compression::lz4().threshold(0)]).without_sizes(),
+    },
+    Row {
+        name: "memory/zstd",
+        make: || layered(&[&zstd()]).without_sizes(),
+    },
+    Row {
+        name: "memory/encryption",
+        make: || layered(&[&encryption()]).without_sizes(),
+    },
+    Row {
+        name: "memory/guards",
+        make: || in_runtime(layered(&guards().each_ref().map(|guard| &**guard))),
+    },
+    Row {
+        name: "memory/everything",
+        make: || {
+            let [metrics, timeout, retry, breaker] = guards();
+            let values: [&dyn Layer; 3] = [&encryption(), &zstd(), &namespace()];
+            let all = [&*metrics, &*timeout, &*retry, &*breaker];
+            in_runtime(layered(&[&all[..], &values[..]].concat())).without_sizes()
+        },
+    },
+    Row {
+        name: "model/everything",
+        make: || {
+            let values: [&dyn Layer; 3] = [&encryption(), &zstd(), &namespace()];
+            Subject::new(|clock| stacked(ModelBackend::with_clock(clock), &values)).without_sizes()
+        },
+    },
+    Row {
         name: "six_methods/bare",
         make: || Subject::new(SixMethods::with_clock),
     },
 ];
+
+/// The runtime of all backends and layers that need one.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    let runtime = runtime::Builder::new_multi_thread().enable_time().build();
+    runtime.expect("threads can be started")
+});
+
+fn in_runtime(subject: Subject) -> Subject {
+    subject.run_by(|future| RUNTIME.block_on(future))
+}
+
+/// The memory backend in layers, the innermost first.
+fn layered(layers: &[&dyn Layer]) -> Subject {
+    Subject::new(|clock| stacked(InMemoryBackend::with_clock(clock), layers))
+}
+
+fn stacked(backend: impl CacheBackend, layers: &[&dyn Layer]) -> SharedBackend {
+    let bare = SharedBackend::new(backend);
+    layers.iter().fold(bare, |inner, layer| layer.layer(inner))
+}
+
+fn namespace() -> Namespace {
+    Namespace::new("%tests*[:").expect("a legal prefix")
+}
+
+fn zstd() -> Compression {
+    let layer = Compression::zstd(1).expect("a legal level");
+    layer.threshold(0).max_value_bytes(4 << 20)
+}
+
+fn encryption() -> Encryption {
+    Encryption::new(&SecretKey::new(1, [7; 32]))
+}
+
+/// What goes around operations, the innermost first.
+fn guards() -> [Box<dyn Layer>; 4] {
+    let timeout = Timeout::new(Duration::from_secs(60)).expect("a legal time");
+    [
+        Box::new(Metrics::new()),
+        Box::new(timeout),
+        Box::new(Retry::new(3).expect("a legal number")),
+        Box::new(Breaker::new()),
+    ]
+}
 
 /// A limit that cases can fill and their largest values fit.
 const SMALL: u64 = 1024 * 1024 + 64 * 1024;
@@ -61,13 +147,13 @@ fn memory(max_size_bytes: u64) -> Subject {
 
 fn main() {
     let arguments = Arguments::from_args();
-    let trials = ROWS.iter().flat_map(|row| {
-        CASES.iter().map(|case| {
-            let name = format!("{}/{}", row.name, case.name);
-            Trial::test(name, || {
-                case.run(&(row.make)());
-                Ok(())
-            })
+    let pairs = ROWS
+        .iter()
+        .flat_map(|row| CASES.iter().map(move |case| (row, case)));
+    let trials = pairs.map(|(row, case)| {
+        Trial::test(format!("{}/{}", row.name, case.name), || {
+            case.run(&(row.make)());
+            Ok(())
         })
     });
     libtest_mimic::run(&arguments, trials.collect()).exit();

@@ -15,7 +15,7 @@ use crate::workspace::Workspace;
 pub(crate) const MANIFEST: &str = "fuzz/Cargo.toml";
 
 /// What can be fuzzed.
-pub(crate) const TARGETS: [&str; 1] = ["engine"];
+pub(crate) const TARGETS: [&str; 2] = ["engine", "stored"];
 
 const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module \
     -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -31,6 +31,7 @@ Feeds a part of Larder with bytes that libFuzzer thinks up, and looks for panics
 Usage: cargo xtask fuzz [TARGET] [--seconds N]
 
   TARGET         engine: operations on a cache, compared with a naive model;
+                 stored: bytes that a store gives back;
                  all of them, one after the other, without this
   --seconds N    how long each; 60 without this
 

@@ -47,6 +47,17 @@ impl BatchReport {
         self
     }
 
+    /// The same report with each key as `map` makes it.
+    pub fn map_keys(mut self, map: impl Fn(String) -> String) -> Self {
+        for key in &mut self.refused {
+            *key = map(std::mem::take(key));
+        }
+        for (key, _) in &mut self.failed {
+            *key = map(std::mem::take(key));
+        }
+        self
+    }
+
     /// How many items were stored.
     pub fn stored(&self) -> u64 {
         self.stored

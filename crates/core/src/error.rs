@@ -138,6 +138,28 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// Every method, in the order of their numbers.
+    pub const ALL: [Self; 18] = [
+        Self::Get,
+        Self::Set,
+        Self::Delete,
+        Self::Exists,
+        Self::Clear,
+        Self::Stats,
+        Self::GetEntry,
+        Self::GetMany,
+        Self::SetMany,
+        Self::DeleteMany,
+        Self::Keys,
+        Self::Scan,
+        Self::DeletePattern,
+        Self::Increment,
+        Self::Decrement,
+        Self::Touch,
+        Self::Ttl,
+        Self::InvalidateTags,
+    ];
+
     /// The name of the method.
     pub const fn name(self) -> &'static str {
         match self {

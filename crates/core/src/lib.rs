@@ -31,6 +31,7 @@ pub mod layer;
 pub mod options;
 pub mod pattern;
 pub mod stats;
+pub mod stored;
 
 pub use backend::{Blocking, CacheBackend, SharedBackend};
 pub use batch::{BatchReport, ScanPage};
@@ -43,6 +44,6 @@ pub use key::{MAX_KEY_BYTES, check_key};
 pub use layer::Layer;
 pub use options::{Condition, SetOptions, TagMatch, Ttl, TtlState};
 pub use pattern::Pattern;
-pub use stats::{CacheStats, Counter, StatsRecorder};
+pub use stats::{CacheStats, Circuit, Counter, StatsRecorder};
 
 pub use bytes::Bytes;

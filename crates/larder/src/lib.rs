@@ -30,6 +30,7 @@
 //! | feature | what it gives |
 //! |---|---|
 //! | `regex` | `Pattern::regex` |
+//! | `compression`, `encryption`, `retry`, `timeout` | the [layers] of these names |
 //! | `testkit` | the behaviour suite for authors of backends, `conformance!` |
 
 pub use larder_core::{
@@ -38,8 +39,10 @@ pub use larder_core::{
     MAX_KEY_BYTES, ManualClock, Metadata, Operation, Pattern, Result, Retry, ScanPage, SetOptions,
     SharedBackend, StatsRecorder, SystemClock, TagMatch, Ttl, TtlState, check_key,
 };
+pub use larder_core::{Circuit, stored};
 pub use larder_engine as engine;
 pub use larder_engine::{Cache, Policy};
+pub use larder_layers as layers;
 pub use larder_memory::{InMemoryBackend, InMemoryBuilder};
 
 #[cfg(feature = "testkit")]

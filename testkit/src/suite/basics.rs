@@ -130,7 +130,7 @@ pub fn any_legal_key_works(subject: &Subject) {
 /// A clone of the handle is the same cache.
 // covers: C15
 pub fn clones_are_the_same_cache(subject: &Subject) {
-    let other = subject.cache.backend().clone().blocking();
+    let other = subject.cache.clone();
     subject
         .cache
         .set("key", "value", SetOptions::new())

@@ -256,7 +256,7 @@ impl Run<'_> {
             stats.deletes,
             stats.evicted_expired,
             stats.current_entries,
-            stats.current_size_bytes,
+            self.subject.size_or(model.size_bytes()),
         ];
         let expected = [
             model.hits,

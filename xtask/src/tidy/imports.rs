@@ -46,11 +46,20 @@ const MAY_USE: [(&str, &[&str]); 19] = [
     ("larder-cli", &["larder", "larder-service"]),
     (
         "larder-tests",
-        &["larder", "larder-core", "larder-memory", "larder-testkit"],
+        &[
+            "larder",
+            "larder-core",
+            "larder-layers",
+            "larder-memory",
+            "larder-testkit",
+        ],
     ),
     ("larder-examples", &["larder"]),
     ("xtask", &[]),
-    ("larder-fuzz", &["larder", "larder-core", "larder-engine"]),
+    (
+        "larder-fuzz",
+        &["larder", "larder-core", "larder-engine", "larder-layers"],
+    ),
 ];
 
 /// What the engine may know of the words that everybody shares: no backends,
@@ -92,7 +101,14 @@ pub(super) fn between_crates(packages: &[Package]) -> Vec<Finding> {
 }
 
 /// What the shared words may pull in: everybody who uses Larder gets it.
-const CORE_MAY_PULL_IN: [&str; 5] = ["bytes", "parking_lot", "regex", "serde", "serde_json"];
+const CORE_MAY_PULL_IN: [&str; 6] = [
+    "bytes",
+    "parking_lot",
+    "regex",
+    "serde",
+    "serde_json",
+    "xxhash-rust",
+];
 
 /// The crate that everything else stands on stays light.
 pub(super) fn core_stays_light(packages: &[Package]) -> Vec<Finding> {

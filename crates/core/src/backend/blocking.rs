@@ -1,7 +1,8 @@
 //! The contract for callers that cannot await.
 
+use std::fmt;
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
@@ -30,8 +31,14 @@ use crate::stats::CacheStats;
 ///     cache.get("greeting")
 /// }
 /// ```
-#[derive(Debug, Clone)]
-pub struct Blocking(SharedBackend);
+#[derive(Clone)]
+pub struct Blocking {
+    backend: SharedBackend,
+    run: Option<Arc<Run>>,
+}
+
+/// Runs a future to its end.
+type Run = dyn for<'a> Fn(Pin<&'a mut (dyn Future<Output = ()> + Send + 'a)>) + Send + Sync;
 
 /// Methods that only wait for the method of the same name.
 macro_rules! wait_for {
@@ -43,7 +50,7 @@ macro_rules! wait_for {
             ///
             /// As the method of the same name of [`CacheBackend`].
             pub fn $name(&self, $($arg: $type),*) -> Result<$out> {
-                wait(self.0.$name($($arg),*))
+                self.wait(self.backend.$name($($arg),*))
             }
         )*
     };
@@ -52,17 +59,44 @@ macro_rules! wait_for {
 impl Blocking {
     /// A blocking view of `backend`.
     pub fn new(backend: SharedBackend) -> Self {
-        Self(backend)
+        Self { backend, run: None }
+    }
+
+    /// The same, with `run` to run each future: for backends and layers that need a
+    /// runtime around them.
+    ///
+    /// ```
+    /// use larder_core::{Blocking, SharedBackend};
+    ///
+    /// fn with_tokio(cache: SharedBackend, runtime: tokio::runtime::Handle) -> Blocking {
+    ///     Blocking::run_by(cache, move |future| runtime.block_on(future))
+    /// }
+    /// ```
+    pub fn run_by(
+        backend: SharedBackend,
+        run: impl for<'a> Fn(Pin<&'a mut (dyn Future<Output = ()> + Send + 'a)>) + Send + Sync + 'static,
+    ) -> Self {
+        let run: Option<Arc<Run>> = Some(Arc::new(run));
+        Self { backend, run }
+    }
+
+    fn wait<T: Send>(&self, future: impl Future<Output = T> + Send) -> T {
+        let Some(run) = &self.run else {
+            return wait(future);
+        };
+        let mut out = None;
+        run(pin!(async { out = Some(future.await) }));
+        out.expect("a future is run to its end")
     }
 
     /// The backend behind it.
     pub fn backend(&self) -> &SharedBackend {
-        &self.0
+        &self.backend
     }
 
     /// What works beyond the six required methods, and the limits.
     pub fn capabilities(&self) -> Capabilities {
-        self.0.capabilities()
+        self.backend.capabilities()
     }
 
     /// Stores a value and everything said along with it; `true` if stored.
@@ -76,7 +110,7 @@ impl Blocking {
         value: impl Into<Bytes>,
         options: impl Into<SetOptions>,
     ) -> Result<bool> {
-        wait(self.0.set(key, value.into(), options.into()))
+        self.wait(self.backend.set(key, value.into(), options.into()))
     }
 
     wait_for! {
@@ -114,6 +148,12 @@ impl Blocking {
         ttl(key: &str) -> Option<TtlState>;
         /// Removes the entries with any or all of the tags.
         invalidate_tags(tags: &[&str], which: TagMatch) -> u64;
+    }
+}
+
+impl fmt::Debug for Blocking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Blocking").field(&self.backend).finish()
     }
 }
 

@@ -102,6 +102,45 @@ impl Pattern {
         Ok(Self::of(text, Kind::Regex(whole)))
     }
 
+    /// What matches this pattern, with `prefix` before it.
+    ///
+    /// ```
+    /// # use larder_core::Pattern;
+    /// let mine = Pattern::glob("user:*")?.under("shop*:");
+    /// assert!(mine.matches("shop*:user:1"));
+    /// assert!(!mine.matches("shops:user:1") && !mine.matches("user:1"));
+    /// # Ok::<(), larder_core::Error>(())
+    /// ```
+    #[must_use]
+    pub fn under(&self, prefix: &str) -> Self {
+        let of_legal = "a legal pattern behind legal text is legal";
+        let behind = |escaped: String| escaped + &self.text;
+        match &self.kind {
+            Kind::Glob(_) => {
+                let text = behind(escape(prefix, &['*', '?', '[', '\\']));
+                let glob = glob::Glob::parse(&text).expect(of_legal);
+                Self::of(&text, Kind::Glob(glob))
+            }
+            Kind::Like(_) => {
+                let text = behind(escape(prefix, &['%', '_', '\\']));
+                let like = like::Like::parse(&text).expect(of_legal);
+                Self::of(&text, Kind::Like(like))
+            }
+            #[cfg(feature = "regex")]
+            Kind::Regex(_) => {
+                let text = format!("{}(?:{})", regex::escape(prefix), self.text);
+                let whole = regex::Regex::new(&format!("^(?:{text})$")).expect(of_legal);
+                Self::of(&text, Kind::Regex(whole))
+            }
+        }
+    }
+
+    /// Every key that begins with `prefix`.
+    pub fn prefix(prefix: &str) -> Self {
+        let everything = Kind::Glob(glob::Glob::parse("*").expect("a star is a glob"));
+        Self::of("*", everything).under(prefix)
+    }
+
     fn of(text: &str, kind: Kind) -> Self {
         Self {
             text: text.into(),
@@ -156,6 +195,18 @@ impl Pattern {
             Kind::Regex(_) => crate::Capability::RegexPatterns,
         }
     }
+}
+
+/// `text` with a `\` before each of these characters.
+fn escape(text: &str, special: &[char]) -> String {
+    let mut escaped = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if special.contains(&c) {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    escaped
 }
 
 fn check_length(text: &str) -> Result<()> {

@@ -9,6 +9,33 @@ use serde::Serialize;
 
 pub use recorder::{Counter, StatsRecorder};
 
+/// Whether a backend is asked: what a circuit breaker decides.
+///
+/// ```
+/// assert_eq!(larder_core::Circuit::HalfOpen.name(), "half-open");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Circuit {
+    /// It is asked.
+    Closed,
+    /// One operation is on its way, to find out.
+    HalfOpen,
+    /// It is not asked.
+    Open,
+}
+
+impl Circuit {
+    /// What people read.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::HalfOpen => "half-open",
+            Self::Open => "open",
+        }
+    }
+}
+
 /// What a cache has done since it started or was reset, and how full it is.
 ///
 /// A snapshot: it does not change by itself. One that came from a cache
@@ -45,12 +72,16 @@ pub struct CacheStats {
     pub errors: u64,
     /// Of those, the ones that took too long.
     pub timeouts: u64,
+    /// `get`s that found something that cannot be read, which are misses.
+    pub unreadable: u64,
     /// Entries present.
     pub current_entries: u64,
     /// Size of the entries present.
     pub current_size_bytes: u64,
     /// Largest size allowed; `None` is no limit, or one that only the server knows.
     pub max_size_bytes: Option<u64>,
+    /// Whether the backend is asked at all; `None` if nobody decides that.
+    pub circuit: Option<Circuit>,
     live: Vec<Arc<StatsRecorder>>,
 }
 
@@ -98,6 +129,7 @@ impl CacheStats {
             current_entries: self.current_entries,
             current_size_bytes: self.current_size_bytes,
             max_size_bytes: self.max_size_bytes,
+            circuit: self.circuit,
             live: std::mem::take(&mut self.live),
             ..Self::default()
         };
@@ -135,7 +167,7 @@ impl Serialize for CacheStats {
     fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeStruct;
 
-        let mut out = to.serialize_struct("CacheStats", 16)?;
+        let mut out = to.serialize_struct("CacheStats", 18)?;
         out.serialize_field("hits", &self.hits)?;
         out.serialize_field("misses", &self.misses)?;
         out.serialize_field("sets", &self.sets)?;
@@ -146,6 +178,8 @@ impl Serialize for CacheStats {
         out.serialize_field("evicted_expired", &self.evicted_expired)?;
         out.serialize_field("errors", &self.errors)?;
         out.serialize_field("timeouts", &self.timeouts)?;
+        out.serialize_field("unreadable", &self.unreadable)?;
+        out.serialize_field("circuit", &self.circuit)?;
         out.serialize_field("current_entries", &self.current_entries)?;
         out.serialize_field("current_size_bytes", &self.current_size_bytes)?;
         out.serialize_field("max_size_bytes", &self.max_size_bytes)?;

@@ -45,9 +45,12 @@ pub enum Counter {
     Error,
     /// Of those, one that took too long.
     Timeout,
+    /// A `get` that found something that cannot be read: a miss, not the hit that
+    /// whoever keeps the bytes took it for.
+    Unreadable,
 }
 
-const COUNTERS: usize = Counter::Timeout as usize + 1;
+const COUNTERS: usize = Counter::Unreadable as usize + 1;
 
 /// One thread's counters, on cache lines that nobody else writes.
 #[derive(Default)]
@@ -119,9 +122,13 @@ impl StatsRecorder {
             (Counter::EvictedExpired, &mut stats.evicted_expired),
             (Counter::Error, &mut stats.errors),
             (Counter::Timeout, &mut stats.timeouts),
+            (Counter::Unreadable, &mut stats.unreadable),
         ] {
             *sum += self.since(&zero, counter);
         }
+        let unreadable = self.since(&zero, Counter::Unreadable);
+        stats.hits = stats.hits.saturating_sub(unreadable);
+        stats.misses += unreadable;
     }
 
     /// Starts again from zero.
