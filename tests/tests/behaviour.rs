@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use larder_core::{CacheBackend, Layer, ManualClock, SharedBackend};
+use larder_file::FileBackend;
 use larder_layers::{
     Breaker, Compression, Encryption, Metrics, Namespace, Retry, SecretKey, Timeout,
 };
@@ -78,6 +79,14 @@ const ROWS: &[Row] = &[
         },
     },
     Row {
+        name: "file/bare",
+        make: || file(&[]),
+    },
+    Row {
+        name: "file/everything",
+        make: || file(&[&encryption(), &zstd(), &namespace()]),
+    },
+    Row {
         name: "six_methods/bare",
         make: || Subject::new(SixMethods::with_clock),
     },
@@ -96,6 +105,19 @@ fn in_runtime(subject: Subject) -> Subject {
 /// The memory backend in layers, the innermost first.
 fn layered(layers: &[&dyn Layer]) -> Subject {
     Subject::new(|clock| stacked(InMemoryBackend::with_clock(clock), layers))
+}
+
+/// The file backend in a folder of its own, in layers.
+fn file(layers: &[&dyn Layer]) -> Subject {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let path = folder.path().to_owned();
+    let subject = Subject::new(move |clock| {
+        let builder = FileBackend::builder(path).clock(Arc::new(clock));
+        stacked(builder.build().expect("the folder is new"), layers)
+    });
+    let subject = in_runtime(subject).without_sizes();
+    // The folder goes with the subject.
+    subject.with_check(move || assert!(folder.path().exists()))
 }
 
 fn stacked(backend: impl CacheBackend, layers: &[&dyn Layer]) -> SharedBackend {

@@ -24,6 +24,7 @@ pub mod batch;
 pub mod capability;
 pub mod clock;
 pub mod codec;
+pub mod counter;
 pub mod entry;
 pub mod error;
 pub mod key;

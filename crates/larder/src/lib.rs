@@ -30,6 +30,7 @@
 //! | feature | what it gives |
 //! |---|---|
 //! | `regex` | `Pattern::regex` |
+//! | `file` | `FileBackend` |
 //! | `compression`, `encryption`, `retry`, `timeout` | the [layers] of these names |
 //! | `testkit` | the behaviour suite for authors of backends, `conformance!` |
 
@@ -42,6 +43,8 @@ pub use larder_core::{
 pub use larder_core::{Circuit, stored};
 pub use larder_engine as engine;
 pub use larder_engine::{Cache, Policy};
+#[cfg(feature = "file")]
+pub use larder_file::{FileBackend, FileBuilder};
 pub use larder_layers as layers;
 pub use larder_memory::{InMemoryBackend, InMemoryBuilder};
 

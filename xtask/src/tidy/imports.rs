@@ -49,6 +49,7 @@ const MAY_USE: [(&str, &[&str]); 19] = [
         &[
             "larder",
             "larder-core",
+            "larder-file",
             "larder-layers",
             "larder-memory",
             "larder-testkit",

@@ -20,7 +20,6 @@
 
 mod backend;
 mod builder;
-mod counter;
 mod memory;
 
 pub use builder::InMemoryBuilder;

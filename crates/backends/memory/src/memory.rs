@@ -7,12 +7,11 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use larder_core::{
     BatchReport, CacheEntry, CacheStats, Capability, Clock, Condition, Error, ErrorKind, Metadata,
-    Pattern, Result, ScanPage, SetOptions, Ttl, TtlState, check_key,
+    Pattern, Result, ScanPage, SetOptions, Ttl, TtlState, check_key, counter,
 };
 use larder_engine::{Cache, Change, Computed};
 
 use crate::builder::InMemoryBuilder;
-use crate::counter;
 
 /// Keeps entries in the memory of this process; clones are the same cache.
 ///
@@ -293,10 +292,7 @@ impl InMemoryBackend {
     /// If the key is not allowed, the `ttl` is zero, or the number has no room.
     pub fn increment(&self, key: &str, delta: i64, ttl: Ttl) -> Result<i64> {
         self.check(key)?;
-        if ttl.is_zero() {
-            let text = "a counter with a ttl of 0 would never count; use more than 0";
-            return Err(Error::new(ErrorKind::InvalidTtl, text));
-        }
+        counter::check_ttl(ttl)?;
         let now = self.clock.now();
         let mut sum = Ok(0);
         let computed = self.cache.compute(key.into(), |present| {
@@ -327,11 +323,7 @@ impl InMemoryBackend {
     ///
     /// As [`increment`](Self::increment).
     pub fn decrement(&self, key: &str, delta: i64, ttl: Ttl) -> Result<i64> {
-        let negated = delta.checked_neg().ok_or_else(|| {
-            let text = format!("cannot subtract {delta}, the sum leaves the range of 64 bits");
-            Error::new(ErrorKind::Overflow, text)
-        })?;
-        self.increment(key, negated, ttl)
+        self.increment(key, counter::negated(delta)?, ttl)
     }
 
     /// Gives a present key a new lifetime; `false` if it is missing or expired.

@@ -10,8 +10,9 @@ use bytes::Bytes;
 
 use crate::batch::{BatchReport, ScanPage};
 use crate::capability::{Capabilities, Capability};
+use crate::counter;
 use crate::entry::CacheEntry;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::options::{SetOptions, TagMatch, Ttl, TtlState};
 use crate::pattern::Pattern;
 use crate::stats::CacheStats;
@@ -204,12 +205,7 @@ pub trait CacheBackend: Send + Sync + 'static {
         ttl: Ttl,
     ) -> impl Future<Output = Result<i64>> + Send {
         async move {
-            let negated = delta.checked_neg().ok_or_else(|| {
-                Error::new(
-                    ErrorKind::Overflow,
-                    format!("cannot subtract {delta}, the sum leaves the range of 64 bits"),
-                )
-            })?;
+            let negated = counter::negated(delta)?;
             self.increment(key, negated, ttl).await
         }
     }

@@ -10,6 +10,7 @@ use super::erased::ErasedBackend;
 use super::{Blocking, CacheBackend};
 use crate::batch::{BatchReport, ScanPage};
 use crate::capability::{Capabilities, Capability};
+use crate::counter;
 use crate::entry::CacheEntry;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::key::check_key;
@@ -281,7 +282,7 @@ impl CacheBackend for SharedBackend {
         self.run(Operation::Increment, Some(key), async {
             self.check(key)?;
             self.require(Capability::Counters)?;
-            check_counter_ttl(ttl)?;
+            counter::check_ttl(ttl)?;
             self.inner.increment_dyn(key, delta, ttl).await
         })
         .await
@@ -291,7 +292,7 @@ impl CacheBackend for SharedBackend {
         self.run(Operation::Decrement, Some(key), async {
             self.check(key)?;
             self.require(Capability::Counters)?;
-            check_counter_ttl(ttl)?;
+            counter::check_ttl(ttl)?;
             self.inner.decrement_dyn(key, delta, ttl).await
         })
         .await
@@ -325,17 +326,6 @@ impl CacheBackend for SharedBackend {
         })
         .await
     }
-}
-
-/// A counter that is gone before it can be read is a mistake, not a wish.
-fn check_counter_ttl(ttl: Ttl) -> Result<()> {
-    if ttl.is_zero() {
-        return Err(Error::new(
-            ErrorKind::InvalidTtl,
-            "a counter with a ttl of 0 would never count; use more than 0, or no expiry",
-        ));
-    }
-    Ok(())
 }
 
 impl fmt::Debug for SharedBackend {
