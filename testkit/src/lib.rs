@@ -17,6 +17,8 @@
 mod conformance;
 mod model;
 mod model_backend;
+#[cfg(feature = "servers")]
+pub mod servers;
 mod six_methods;
 mod subject;
 pub mod suite;

@@ -34,13 +34,18 @@
 //! | `compression`, `encryption`, `retry`, `timeout` | the [layers] of these names |
 //! | `testkit` | the behaviour suite for authors of backends, `conformance!` |
 
+/// What the guide shows has to compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/custom-backends.md")]
+struct CustomBackends;
+
 pub use larder_core::{
     BatchReport, Blocking, Bytes, CacheBackend, CacheEntry, CacheStats, Capabilities, Capability,
     Clock, Codec, Condition, ConfigError, Counter, Error, ErrorKind, JsonCodec, Layer,
     MAX_KEY_BYTES, ManualClock, Metadata, Operation, Pattern, Result, Retry, ScanPage, SetOptions,
     SharedBackend, StatsRecorder, SystemClock, TagMatch, Ttl, TtlState, check_key,
 };
-pub use larder_core::{Circuit, stored};
+pub use larder_core::{Circuit, counter, stored};
 pub use larder_engine as engine;
 pub use larder_engine::{Cache, Policy};
 #[cfg(feature = "file")]

@@ -13,6 +13,7 @@ use crate::capability::{Capabilities, Capability};
 use crate::counter;
 use crate::entry::CacheEntry;
 use crate::error::{Error, Result};
+
 use crate::options::{SetOptions, TagMatch, Ttl, TtlState};
 use crate::pattern::Pattern;
 use crate::stats::CacheStats;
@@ -24,7 +25,7 @@ pub use shared::SharedBackend;
 ///
 /// Six methods are required; implementors write plain `async fn`. The others
 /// have defaults that are correct for every backend: they loop over the six, or
-/// return [`Unsupported`](ErrorKind::Unsupported) where a loop could lose an
+/// return [`Unsupported`](crate::ErrorKind::Unsupported) where a loop could lose an
 /// update. Whoever overrides one also promises it in
 /// [`capabilities`](Self::capabilities).
 ///

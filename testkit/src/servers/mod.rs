@@ -1,0 +1,147 @@
+//! Private servers for tests: started on a free loopback port in a folder of their own,
+//! paused, killed and started again by the test, and gone when it is over.
+//!
+//! ```no_run
+//! use larder_testkit::servers::Server;
+//!
+//! let redis = Server::redis();
+//! println!("redis://{}", redis.address());
+//! redis.kill();
+//! redis.start();
+//! ```
+
+mod process;
+mod proxy;
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tempfile::TempDir;
+
+use process::{Process, until};
+
+pub use proxy::{Fault, FaultProxy};
+
+/// Ports below those that the system gives to connections by itself.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+/// How long a server may take to answer.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A server of this test alone.
+pub struct Server {
+    name: &'static str,
+    folder: TempDir,
+    port: u16,
+    command: fn(&Path, u16) -> Command,
+    process: Mutex<Option<Process>>,
+}
+
+impl Server {
+    /// Redis, with nothing on disk.
+    pub fn redis() -> Self {
+        Self::of("redis", |folder, port| {
+            let mut command = Command::new("redis-server");
+            command
+                .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
+                .args(["--save", "", "--appendonly", "no", "--dir"])
+                .arg(folder);
+            command
+        })
+    }
+
+    /// Memcached with 64 MiB.
+    pub fn memcached() -> Self {
+        Self::of("memcached", |_, port| {
+            let mut command = Command::new("memcached");
+            command
+                .args(["-l", "127.0.0.1", "-U", "0", "-m", "64", "-t", "2"])
+                .args(["-p", &port.to_string(), "-u", "nobody"]);
+            command
+        })
+    }
+
+    fn of(name: &'static str, command: fn(&Path, u16) -> Command) -> Self {
+        let server = Self {
+            name,
+            folder: tempfile::tempdir().expect("a folder can be made"),
+            port: free_port(),
+            command,
+            process: Mutex::new(None),
+        };
+        server.start();
+        server
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// Starts it, unless it runs, and waits until it takes connections.
+    ///
+    /// # Panics
+    ///
+    /// If it does not within 20 s, with what it printed.
+    pub fn start(&self) {
+        let mut process = self.process.lock();
+        let command = || (self.command)(self.folder.path(), self.port);
+        let process = process.get_or_insert_with(|| Process::start(command(), self.folder.path()));
+        let answers = until(PATIENCE, || TcpStream::connect(self.address()).is_ok());
+        assert!(
+            answers,
+            "{} does not answer:\n{}",
+            self.name,
+            process.printed()
+        );
+    }
+
+    /// Kills it as `kill -9` does, and waits until it is gone.
+    pub fn kill(&self) {
+        *self.process.lock() = None;
+    }
+
+    /// Keeps it from running, connections and all, until [`resume`](Self::resume).
+    pub fn pause(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it run again.
+    pub fn resume(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let process = self.process.lock();
+        process.as_ref().expect("it runs").signal(signal);
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("name", &self.name)
+            .field("address", &self.address())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A port that nobody listens on.
+pub fn free_port() -> u16 {
+    // Where to begin is another place for each process and each call.
+    static NEXT: Mutex<u16> = Mutex::new(0);
+
+    let mut next = NEXT.lock();
+    let begin = u16::try_from(std::process::id() * 37 % 12_000).expect("below 12,000");
+    for _ in PORTS {
+        let port = PORTS.start + (begin + *next) % (PORTS.end - PORTS.start);
+        *next = (*next + 1) % (PORTS.end - PORTS.start);
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("all ports of {PORTS:?} are taken")
+}
