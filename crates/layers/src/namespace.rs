@@ -96,13 +96,9 @@ impl Namespaced {
         }
     }
 
-    fn tag(&self, tag: &str) -> String {
-        self.full(tag)
-    }
-
     fn options(&self, mut options: SetOptions) -> SetOptions {
         for tag in &mut options.tags {
-            *tag = self.tag(tag);
+            *tag = self.full(tag);
         }
         options
     }
@@ -263,7 +259,7 @@ impl CacheBackend for Namespaced {
     }
 
     async fn invalidate_tags(&self, tags: &[&str], which: TagMatch) -> Result<u64> {
-        let tags: Vec<String> = tags.iter().map(|tag| self.tag(tag)).collect();
+        let tags = self.all_full(tags);
         self.inner.invalidate_tags(&borrowed(&tags), which).await
     }
 }

@@ -159,19 +159,21 @@ impl Store {
     /// Removes what was used least recently until the limit holds.
     fn make_room(&self) -> Result<()> {
         loop {
-            let victim = {
+            let (victim, counter) = {
                 let index = self.index.lock();
                 if index.bytes() <= self.rules.max_size_bytes {
                     return Ok(());
                 }
-                let over = index.expired(self.now(), 1).pop();
-                over.or_else(|| index.least_recent())
+                match index.expired(self.now(), 1).pop() {
+                    Some(over) => (Some(over), Counter::EvictedExpired),
+                    None => (index.least_recent(), Counter::EvictedCapacity),
+                }
             };
             let Some(name) = victim else { return Ok(()) };
             let lock = self.lock(name)?;
             let removed = self.folder.remove(name, &lock).map_err(failed("remove"))?;
             self.index.lock().forget(name);
-            self.stats.add(Counter::EvictedCapacity, u64::from(removed));
+            self.stats.add(counter, u64::from(removed));
         }
     }
 
@@ -204,36 +206,23 @@ impl Store {
 
     /// Removes all files, and tells how many entries there were.
     pub(crate) fn clear(&self) -> Result<u64> {
-        let mut cleared = 0;
-        self.walk(|name, lock, bytes| {
-            let record = Record::read(bytes);
-            match record.map(|record| record.is_expired(self.now())) {
-                Some(false) => cleared += 1,
-                Some(true) => self.stats.add(Counter::EvictedExpired, 1),
-                None => {}
-            }
-            self.folder.remove(name, lock).map_err(failed("remove"))?;
-            self.index.lock().forget(name);
-            Ok(())
-        })?;
-        Ok(cleared)
-    }
-
-    /// Shows every file, under the lock of its folder.
-    fn walk(&self, mut show: impl FnMut(Name, &Locked<'_>, Bytes) -> Result<()>) -> Result<()> {
+        let (mut cleared, now) = (0, self.now());
         for folder in 0..=u8::MAX {
-            let listed = self
-                .folder
-                .list(folder, self.now())
-                .map_err(failed("list"))?;
-            for (name, _) in listed {
+            for (name, _) in self.folder.list(folder, now).map_err(failed("list"))? {
                 let lock = self.lock(name)?;
-                if let Some(bytes) = self.folder.read(name).map_err(failed("read"))? {
-                    show(name, &lock, bytes)?;
+                let bytes = self.folder.read(name).map_err(failed("read"))?;
+                match bytes.and_then(Record::read) {
+                    Some(record) if record.is_expired(now) => {
+                        self.stats.add(Counter::EvictedExpired, 1);
+                    }
+                    Some(_) => cleared += 1,
+                    None => {}
                 }
+                self.folder.remove(name, &lock).map_err(failed("remove"))?;
+                self.index.lock().forget(name);
             }
         }
-        Ok(())
+        Ok(cleared)
     }
 
     /// All live keys that match.

@@ -13,7 +13,6 @@ use crate::capability::{Capabilities, Capability};
 use crate::counter;
 use crate::entry::CacheEntry;
 use crate::error::{Error, Result};
-
 use crate::options::{SetOptions, TagMatch, Ttl, TtlState};
 use crate::pattern::Pattern;
 use crate::stats::CacheStats;
