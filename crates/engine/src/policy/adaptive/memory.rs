@@ -42,12 +42,18 @@ impl Memory {
     /// Keeps a note of a key that has none, and returns the one that has to go.
     pub(super) fn put(&mut self, hash: u32, note: Note, now: u32) -> Option<Note> {
         let (row, print) = self.place(hash)?;
-        let age = |cell: &u32| match *cell {
-            0 => u32::MAX,
-            cell => Note::unpacked(cell, TICK_BITS, now).age(now),
-        };
-        let oldest = self.rows[row].iter_mut().max_by_key(|cell| age(cell))?;
-        let gone = std::mem::replace(oldest, print << NOTE_BITS | note.packed(TICK_BITS));
+        let row = &mut self.rows[row];
+        // The age above the number of the cell: comparing without branches.
+        let aged = (0..).zip(row.iter()).map(|(number, cell)| {
+            let age = match *cell {
+                0 => u32::MAX,
+                cell => Note::age_of_packed(cell, TICK_BITS, now),
+            };
+            age << CELLS.ilog2() | number
+        });
+        let oldest = aged.max()? as usize % CELLS;
+        let new = print << NOTE_BITS | note.packed(TICK_BITS);
+        let gone = std::mem::replace(&mut row[oldest], new);
         (gone != 0).then(|| Note::unpacked(gone, TICK_BITS, now))
     }
 
@@ -61,15 +67,13 @@ impl Memory {
     }
 
     /// Row and fingerprint, `None` if there is no room at all.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "bits are picked on purpose; there are fewer than 2^32 rows"
-    )]
     fn place(&self, hash: u32) -> Option<(usize, u32)> {
-        // Other tables use bits of the hash too; multiplying makes these independent.
-        let mixed = u64::from(hash).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let row = ((mixed >> 32) * self.rows.len() as u64) >> 32;
-        (!self.rows.is_empty()).then_some((row as usize, mixed as u32 >> NOTE_BITS))
+        // Rows in the order of the hashes, like the groups of a table: keys that leave
+        // one after the other go to neighbouring rows.
+        let row = (u64::from(hash) * self.rows.len() as u64) >> 32;
+        // Rows use the upper bits; multiplying makes the lower ones count.
+        let mixed = hash.wrapping_mul(0x9E37_79B9);
+        (!self.rows.is_empty()).then_some((row as usize, mixed >> NOTE_BITS))
     }
 }
 

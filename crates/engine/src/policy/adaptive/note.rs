@@ -172,6 +172,11 @@ impl Note {
         tick << KIND_BITS | ((self.0 & KIND_MASK) + 1)
     }
 
+    /// The age of a note that was packed, if that is less than a wrap of `bits`.
+    pub(super) fn age_of_packed(packed: u32, bits: u32, now: u32) -> u32 {
+        now.wrapping_sub(packed >> KIND_BITS) & ((1 << bits) - 1)
+    }
+
     /// The note that was packed, if that is less than a wrap of `bits` ago.
     pub(super) fn unpacked(packed: u32, bits: u32, now: u32) -> Self {
         let kind = (packed & KIND_MASK) - 1;

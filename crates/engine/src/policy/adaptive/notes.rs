@@ -1,9 +1,11 @@
 //! What one shard adds to the notes on its entries: the time, and notes on some keys
 //! that left it.
 //!
-//! A victim is the lowest score among a few entries picked at random, the entry stored
-//! last, and the next lowest of the time before; looking at more of them gains little,
-//! and looking at all would cost too much.
+//! A victim is the lowest score among the entries of one group, the entry stored last,
+//! and the next lowest of the time before; looking at more of them gains little, and
+//! looking at all would cost too much. The groups take turns: keys are spread over them
+//! by their hashes, so that each is a random sample, and neighbours are in the
+//! processor's cache.
 
 use std::sync::Arc;
 
@@ -43,7 +45,8 @@ pub(crate) struct Notes {
     newest: Option<u32>,
     /// The next lowest when the last victim was picked, to be looked at again.
     runner_up: Option<u32>,
-    random: u64,
+    /// The group that gave a victim last.
+    turn: usize,
 }
 
 impl Notes {
@@ -56,7 +59,7 @@ impl Notes {
             departed: Memory::default(),
             newest: None,
             runner_up: None,
-            random: 0x9E37_79B9_7F4A_7C15,
+            turn: 0,
         }
     }
 
@@ -131,22 +134,27 @@ impl Notes {
     /// The slot to evict, if any may be.
     pub(crate) fn victim(&mut self, notes: &Groups, pinned: &[u32]) -> Option<u32> {
         let groups = notes.count();
-        let mut lowest = Lowest::NONE;
+        let mut lowest = Lowest([Lowest::NONE; 2]);
         if groups > FEW {
             let known = [self.newest, self.runner_up].into_iter().flatten();
             let known = known.filter(|slot| notes.is_used(*slot));
             let known = known.map(|slot| (slot, notes.note(slot)));
             self.consider(known, pinned, &mut lowest);
-            let group = self.random_below(groups);
-            self.consider(notes.notes(group), pinned, &mut lowest);
+            self.turn = if self.turn + 1 < groups {
+                self.turn + 1
+            } else {
+                0
+            };
+            self.consider(notes.notes(self.turn), pinned, &mut lowest);
         }
-        if lowest.slot().is_none() {
+        if lowest.slots()[0].is_none() {
             // It is small, or most of its slots are free: look at all.
             let all = (0..groups).flat_map(|group| notes.notes(group));
             self.consider(all, pinned, &mut lowest);
         }
-        self.runner_up = lowest.next_slot();
-        lowest.slot()
+        let [slot, runner_up] = lowest.slots();
+        self.runner_up = runner_up;
+        slot
     }
 
     #[inline]
@@ -186,38 +194,27 @@ impl Notes {
         self.now = batch.tick;
         self.is_noting = batch.is_noted;
     }
-
-    fn random_below(&mut self, end: usize) -> usize {
-        // xorshift: any spread will do.
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        let scaled = ((self.random >> 32) * end as u64) >> 32;
-        usize::try_from(scaled).expect("below `end`")
-    }
 }
 
-/// The two lowest scores so far, with their slots.
-struct Lowest([(u32, Option<u32>); 2]);
+/// The two lowest scores so far, each above its slot: comparing them takes no branches,
+/// which nobody could foresee.
+struct Lowest([u64; 2]);
 
 impl Lowest {
-    const NONE: Self = Self([(u32::MAX, None); 2]);
+    const NONE: u64 = u64::MAX;
 
     #[inline]
     fn add(&mut self, score: u32, slot: u32) {
+        let new = u64::from(score) << u32::BITS | u64::from(slot);
         let [first, second] = self.0;
-        if score < first.0 {
-            self.0 = [(score, Some(slot)), first];
-        } else if score < second.0 && first.1 != Some(slot) {
-            self.0[1] = (score, Some(slot));
+        if new != first {
+            self.0 = [first.min(new), second.min(first.max(new))];
         }
     }
 
-    fn slot(&self) -> Option<u32> {
-        self.0[0].1
-    }
-
-    fn next_slot(&self) -> Option<u32> {
-        self.0[1].1
+    #[expect(clippy::cast_possible_truncation, reason = "the slot is below")]
+    fn slots(&self) -> [Option<u32>; 2] {
+        self.0
+            .map(|lowest| (lowest != Self::NONE).then_some(lowest as u32))
     }
 }
