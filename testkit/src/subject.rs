@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use larder_core::{Blocking, CacheBackend, Capability, ManualClock, SharedBackend};
 
@@ -24,6 +24,8 @@ pub struct Subject {
     clock: ManualClock,
     max_size_bytes: Option<u64>,
     tells_sizes: bool,
+    /// Tells a server that time passed, if its clock decides.
+    server: Option<Box<dyn Fn(Duration)>>,
     check: Box<dyn Fn()>,
 }
 
@@ -37,6 +39,7 @@ impl Subject {
             clock,
             max_size_bytes: None,
             tells_sizes: true,
+            server: None,
             check: Box::new(|| {}),
         }
     }
@@ -77,9 +80,63 @@ impl Subject {
         self
     }
 
+    /// The same subject for a backend whose server decides by its own clock when an entry
+    /// ends: `pass` has the server's entries end so much sooner.
+    ///
+    /// Cases then let minutes pass where they would let milliseconds pass, because the
+    /// server's own time passes too, and do not ask what became of expired entries.
+    #[must_use]
+    pub fn with_server_time(mut self, pass: impl Fn(Duration) + 'static) -> Self {
+        self.server = Some(Box::new(pass));
+        self
+    }
+
+    /// So much time as cases mean by so many milliseconds.
+    pub fn millis(&self, millis: u64) -> Duration {
+        match self.server {
+            None => Duration::from_millis(millis),
+            Some(_) => Duration::from_secs(60 * millis),
+        }
+    }
+
+    /// So much time as cases mean by so many seconds.
+    pub fn seconds(&self, seconds: u64) -> Duration {
+        self.millis(seconds * 1_000)
+    }
+
     /// Lets time pass.
     pub fn pass(&self, time: Duration) {
         self.clock.advance(time);
+        if let Some(pass) = &self.server {
+            pass(time);
+        }
+    }
+
+    /// How many entries expired, if the backend sees it happen; or else what is expected.
+    pub fn expired_or(&self, expected: u64) -> u64 {
+        if self.server.is_some() {
+            return expected;
+        }
+        let stats = self.cache.stats();
+        stats.expect("statistics can be had").evicted_expired
+    }
+
+    /// When an entry was stored, if the backend tells it; or else what is expected. A
+    /// server's numbers have no date.
+    pub fn created_or(&self, created: SystemTime, expected: SystemTime) -> SystemTime {
+        if self.server.is_some() && created == SystemTime::UNIX_EPOCH {
+            return expected;
+        }
+        created
+    }
+
+    /// Whether a time is the one expected, as exactly as the backend can tell it.
+    pub fn is_about(&self, seen: Duration, expected: Duration) -> bool {
+        let slack = match self.server {
+            None => Duration::ZERO,
+            Some(_) => Duration::from_secs(30),
+        };
+        seen.abs_diff(expected) <= slack
     }
 
     /// The clock of the backend.

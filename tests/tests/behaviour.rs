@@ -1,6 +1,7 @@
 //! The behaviour suite over every backend and every stack of layers, from one table.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use larder_layers::{
     Breaker, Compression, Encryption, Metrics, Namespace, Retry, SecretKey, Timeout,
 };
 use larder_memory::InMemoryBackend;
+use larder_redis::RedisBackend;
+use larder_testkit::servers::{RedisShell, Server};
 use larder_testkit::{CASES, ModelBackend, SixMethods, Subject};
 use libtest_mimic::{Arguments, Trial};
 use tokio::runtime::{self, Runtime};
@@ -87,6 +90,14 @@ const ROWS: &[Row] = &[
         make: || file(&[&encryption(), &zstd(), &namespace()]),
     },
     Row {
+        name: "redis/bare",
+        make: || redis(&[]),
+    },
+    Row {
+        name: "redis/everything",
+        make: || redis(&[&encryption(), &zstd(), &namespace()]),
+    },
+    Row {
         name: "six_methods/bare",
         make: || Subject::new(SixMethods::with_clock),
     },
@@ -94,7 +105,7 @@ const ROWS: &[Row] = &[
 
 /// The runtime of all backends and layers that need one.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
-    let runtime = runtime::Builder::new_multi_thread().enable_time().build();
+    let runtime = runtime::Builder::new_multi_thread().enable_all().build();
     runtime.expect("threads can be started")
 });
 
@@ -118,6 +129,27 @@ fn file(layers: &[&dyn Layer]) -> Subject {
     let subject = in_runtime(subject).without_sizes();
     // The folder goes with the subject.
     subject.with_check(move || assert!(folder.path().exists()))
+}
+
+/// The Redis server of all trials.
+static REDIS: OnceLock<Server> = OnceLock::new();
+
+/// Redis under a prefix that nobody else has, in layers.
+fn redis(layers: &[&dyn Layer]) -> Subject {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+
+    let prefix = format!("trial[{}]*", NUMBER.fetch_add(1, Ordering::Relaxed));
+    let address = REDIS.get_or_init(Server::redis).address();
+    let builder = RedisBackend::single(format!("redis://{address}")).key_prefix(&prefix);
+    let subject = Subject::new(move |clock| {
+        let backend = builder.clock(Arc::new(clock)).build();
+        stacked(backend.expect("legal settings"), layers)
+    });
+    let shell = RedisShell::to(address);
+    let keys = prefix.replace('[', "\\[").replace('*', "\\*") + "*";
+    in_runtime(subject)
+        .without_sizes()
+        .with_server_time(move |time| shell.pass(&keys, time))
 }
 
 fn stacked(backend: impl CacheBackend, layers: &[&dyn Layer]) -> SharedBackend {
@@ -178,5 +210,8 @@ fn main() {
             Ok(())
         })
     });
-    libtest_mimic::run(&arguments, trials.collect()).exit();
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    // What is static is never dropped.
+    REDIS.get().into_iter().for_each(Server::kill);
+    conclusion.exit();
 }

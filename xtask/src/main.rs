@@ -17,6 +17,7 @@ mod command;
 mod features;
 mod fuzz;
 mod requirements;
+mod servers;
 mod steps;
 mod summary;
 mod tidy;

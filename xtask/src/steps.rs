@@ -6,6 +6,7 @@ use crate::bench::{MANIFEST, in_benches};
 use crate::command::{Tally, answers, cargo};
 use crate::features;
 use crate::fuzz;
+use crate::servers;
 use crate::summary::{Outcome, Summary};
 use crate::tidy;
 use crate::workspace::Workspace;
@@ -15,7 +16,8 @@ const CARGO_DENY: &str = "0.20.2";
 
 pub(crate) const HELP: &str = "\
 Everything that has to hold, in one command. Brings what is missing first: on a
-fresh machine it installs cargo-deny, which takes some minutes, once.
+fresh machine it installs cargo-deny, which takes some minutes, once, and the
+servers that tests start privately, with apt-get as root.
 
 Usage: cargo xtask test [--only STEP,…] [--skip STEP,…] [--list]
 
@@ -32,7 +34,7 @@ struct Step {
     run: fn(&Workspace) -> (bool, Tally),
 }
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     Step {
         name: "tidy",
         what: "the rules for source files",
@@ -47,6 +49,11 @@ const STEPS: [Step; 11] = [
         name: "clippy",
         what: "lints, with warnings as errors",
         run: clippy,
+    },
+    Step {
+        name: "servers",
+        what: "the servers that tests start are there, or can be installed",
+        run: servers::bring,
     },
     Step {
         name: "tests",

@@ -12,6 +12,7 @@
 
 mod process;
 mod proxy;
+mod shell;
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -25,6 +26,7 @@ use tempfile::TempDir;
 use process::{Process, until};
 
 pub use proxy::{Fault, FaultProxy};
+pub use shell::RedisShell;
 
 /// Ports below those that the system gives to connections by itself.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;

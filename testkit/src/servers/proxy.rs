@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -58,6 +59,8 @@ struct State {
     is_over: bool,
     /// Both ends of every connection.
     open: Vec<TcpStream>,
+    connections: u64,
+    turns: u64,
 }
 
 impl FaultProxy {
@@ -88,6 +91,19 @@ impl FaultProxy {
             state.cut();
         }
         self.shared.changed.notify_all();
+    }
+}
+
+impl FaultProxy {
+    /// How many connections it has taken.
+    pub fn connections(&self) -> u64 {
+        self.shared.state.lock().connections
+    }
+
+    /// How often a client asked after an answer, or for the first time: round trips, if
+    /// it does one thing after the other on each connection.
+    pub fn turns(&self) -> u64 {
+        self.shared.state.lock().turns
     }
 }
 
@@ -126,27 +142,39 @@ impl Shared {
             let Ok(server) = TcpStream::connect(self.target) else {
                 continue;
             };
+            state.connections += 1;
+            let was_answered = Arc::new(AtomicBool::new(true));
             for (from, to, is_answer) in [(&client, &server, false), (&server, &client, true)] {
                 let clones = from
                     .try_clone()
                     .and_then(|from| Ok((from, to.try_clone()?)));
                 let Ok((from, to)) = clones else { continue };
-                let shared = Arc::clone(&self);
-                std::thread::spawn(move || shared.pass(from, to, is_answer));
+                let (shared, was_answered) = (Arc::clone(&self), Arc::clone(&was_answered));
+                std::thread::spawn(move || shared.pass(from, to, is_answer, &was_answered));
             }
             state.open.extend([client, server]);
         }
     }
 
     /// Passes bytes on in one direction until one side ends.
-    fn pass(&self, mut from: TcpStream, mut to: TcpStream, is_answer: bool) {
+    fn pass(
+        &self,
+        mut from: TcpStream,
+        mut to: TcpStream,
+        is_answer: bool,
+        was_answered: &AtomicBool,
+    ) {
         let mut bytes = [0; 16 * 1024];
         loop {
             let passed = match from.read(&mut bytes) {
                 Ok(0) | Err(_) => false,
-                Ok(len) => self
-                    .pass_some(&mut bytes[..len], &mut to, is_answer)
-                    .is_ok(),
+                Ok(len) => {
+                    // Ordering: relaxed, the bytes themselves bring the two in order.
+                    let is_turn = was_answered.swap(is_answer, Ordering::Relaxed) && !is_answer;
+                    self.state.lock().turns += u64::from(is_turn);
+                    self.pass_some(&mut bytes[..len], &mut to, is_answer)
+                        .is_ok()
+                }
             };
             if !passed {
                 let _ = to.shutdown(Shutdown::Both);

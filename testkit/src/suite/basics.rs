@@ -1,7 +1,5 @@
 //! Storing, reading, removing.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use larder_core::SetOptions;
 
@@ -38,9 +36,9 @@ pub fn a_missing_key_is_none(subject: &Subject) {
 // covers: D-6
 pub fn setting_again_replaces_value_and_lifetime(subject: &Subject) {
     let cache = &subject.cache;
-    cache.set("key", "short", Duration::from_secs(1)).expect(OK);
+    cache.set("key", "short", subject.seconds(1)).expect(OK);
     cache.set("key", "long", SetOptions::new()).expect(OK);
-    subject.pass(Duration::from_secs(5));
+    subject.pass(subject.seconds(5));
     assert_eq!(cache.get("key").expect(OK).as_deref(), Some(&b"long"[..]));
     let stats = cache.stats().expect(OK);
     assert_eq!((stats.current_entries, stats.evictions()), (1, 0));
@@ -51,13 +49,13 @@ pub fn setting_again_replaces_value_and_lifetime(subject: &Subject) {
 pub fn delete_tells_whether_the_key_was_there(subject: &Subject) {
     let cache = &subject.cache;
     assert!(!cache.delete("key").expect(OK), "nothing was there");
-    cache.set("key", "value", Duration::from_secs(1)).expect(OK);
+    cache.set("key", "value", subject.seconds(1)).expect(OK);
     assert!(cache.delete("key").expect(OK));
     assert!(!cache.delete("key").expect(OK), "deleted twice");
     assert_eq!(cache.get("key").expect(OK), None);
 
-    cache.set("key", "value", Duration::from_secs(1)).expect(OK);
-    subject.pass(Duration::from_secs(1));
+    cache.set("key", "value", subject.seconds(1)).expect(OK);
+    subject.pass(subject.seconds(1));
     assert!(!cache.delete("key").expect(OK), "it had expired");
 }
 
@@ -80,8 +78,8 @@ pub fn clear_removes_everything_and_tells_how_many(subject: &Subject) {
     for key in ["a", "b", "c"] {
         cache.set(key, "1", SetOptions::new()).expect(OK);
     }
-    cache.set("over", "1", Duration::from_secs(1)).expect(OK);
-    subject.pass(Duration::from_secs(1));
+    cache.set("over", "1", subject.seconds(1)).expect(OK);
+    subject.pass(subject.seconds(1));
     assert_eq!(
         cache.clear().expect(OK),
         3,

@@ -1,7 +1,5 @@
 //! Many keys at once.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use larder_core::{ErrorKind, SetOptions};
 
@@ -28,15 +26,15 @@ pub fn get_many_keeps_order_omits_missing_and_repeats_nothing(subject: &Subject)
 // covers: C9, F2, D09
 pub fn set_many_stores_all_with_one_lifetime(subject: &Subject) {
     let cache = &subject.cache;
-    let ttl = Duration::from_secs(10);
+    let ttl = subject.seconds(10);
     let report = cache
         .set_many(items(&["a", "b", "c"]), ttl.into())
         .expect(OK);
     assert_eq!(report.stored(), 3);
     assert!(report.all_ok());
-    subject.pass(Duration::from_millis(9_999));
+    subject.pass(subject.millis(9_999));
     assert_eq!(cache.get_many(&["a", "b", "c"]).expect(OK).len(), 3);
-    subject.pass(Duration::from_millis(1));
+    subject.pass(subject.millis(1));
     assert_eq!(cache.get_many(&["a", "b", "c"]).expect(OK), []);
 }
 

@@ -18,7 +18,7 @@ pub fn an_expired_key_counts_as_absent(subject: &Subject) {
     if !subject.has(Capability::Conditions) {
         return;
     }
-    let (cache, second) = (&subject.cache, Duration::from_secs(1));
+    let (cache, second) = (&subject.cache, subject.seconds(1));
     for key in ["taken", "gone"] {
         cache.set(key, "old", second).expect(OK);
     }
@@ -41,7 +41,7 @@ pub fn a_refused_set_counts_no_set_and_changes_nothing(subject: &Subject) {
     if !subject.has(Capability::Conditions) {
         return;
     }
-    let (cache, minute) = (&subject.cache, Duration::from_secs(60));
+    let (cache, minute) = (&subject.cache, subject.seconds(60));
     cache.set("key", "old", minute).expect(OK);
     for ttl in [Duration::ZERO, minute * 2] {
         let refused = cache.set("key", "new", when(Condition::IfAbsent).with_ttl(ttl));

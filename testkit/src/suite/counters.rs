@@ -1,7 +1,5 @@
 //! Numbers that are changed in one step.
 
-use std::time::Duration;
-
 use larder_core::{Capability, ErrorKind, SetOptions, Ttl};
 
 use super::OK;
@@ -45,11 +43,11 @@ pub fn counting_keeps_the_lifetime(subject: &Subject) {
         return;
     }
     let cache = &subject.cache;
-    cache.set("n", "1", Duration::from_secs(10)).expect(OK);
-    subject.pass(Duration::from_secs(9));
-    let later = Ttl::After(Duration::from_secs(100));
+    cache.set("n", "1", subject.seconds(10)).expect(OK);
+    subject.pass(subject.seconds(9));
+    let later = Ttl::After(subject.seconds(100));
     assert_eq!(cache.increment("n", 1, later).expect(OK), 2);
-    subject.pass(Duration::from_secs(1));
+    subject.pass(subject.seconds(1));
     assert_eq!(cache.get("n").expect(OK), None);
     assert_eq!(
         cache.increment("n", 1, Ttl::Default).expect(OK),
@@ -65,10 +63,10 @@ pub fn a_new_counter_gets_the_lifetime_asked_for(subject: &Subject) {
         return;
     }
     let cache = &subject.cache;
-    let minute = Ttl::After(Duration::from_secs(60));
+    let minute = Ttl::After(subject.seconds(60));
     cache.increment("limited", 1, minute).expect(OK);
     cache.increment("endless", 1, Ttl::Never).expect(OK);
-    subject.pass(Duration::from_secs(60));
+    subject.pass(subject.seconds(60));
     assert!(!cache.exists("limited").expect(OK));
     assert!(cache.exists("endless").expect(OK));
 }

@@ -7,22 +7,20 @@ use larder_core::{Capability, SetOptions, Ttl, TtlState};
 use super::OK;
 use crate::Subject;
 
-const MILLI: Duration = Duration::from_millis(1);
-const SECOND: Duration = Duration::from_secs(1);
-
 /// Alive a millisecond before the end, gone at the end.
 // covers: C1, C2, C5, A8, D-3, D-10
 pub fn gone_at_the_very_end(subject: &Subject) {
     let cache = &subject.cache;
-    for ttl in [SECOND, MILLI * 1_500, MILLI * 2, SECOND * 86_400 * 365] {
+    let milli = subject.millis(1);
+    for ttl in [1_000, 1_500, 2, 86_400_000 * 365].map(|millis| subject.millis(millis)) {
         cache.set("key", "value", ttl).expect(OK);
-        subject.pass(ttl.saturating_sub(MILLI));
+        subject.pass(ttl.saturating_sub(milli));
         assert!(cache.exists("key").expect(OK), "{ttl:?}: gone too soon");
         assert!(
             cache.get("key").expect(OK).is_some(),
             "{ttl:?}: gone too soon"
         );
-        subject.pass(MILLI);
+        subject.pass(milli);
         assert!(!cache.exists("key").expect(OK), "{ttl:?}: still there");
         assert_eq!(cache.get("key").expect(OK), None, "{ttl:?}: still there");
     }
@@ -34,7 +32,7 @@ pub fn without_a_ttl_it_stays(subject: &Subject) {
     let cache = &subject.cache;
     cache.set("omitted", "1", SetOptions::new()).expect(OK);
     cache.set("never", "2", Ttl::Never).expect(OK);
-    subject.pass(SECOND * 86_400 * 3_650);
+    subject.pass(subject.seconds(86_400 * 3_650));
     assert!(cache.exists("omitted").expect(OK) && cache.exists("never").expect(OK));
 }
 
@@ -61,19 +59,27 @@ pub fn touch_changes_the_lifetime_only(subject: &Subject) {
     }
     let cache = &subject.cache;
     for key in ["longer", "shorter", "endless"] {
-        cache.set(key, "value", SECOND * 10).expect(OK);
+        cache.set(key, "value", subject.seconds(10)).expect(OK);
     }
-    assert!(cache.touch("longer", Ttl::After(SECOND * 20)).expect(OK));
-    assert!(cache.touch("shorter", Ttl::After(SECOND)).expect(OK));
+    assert!(
+        cache
+            .touch("longer", Ttl::After(subject.seconds(20)))
+            .expect(OK)
+    );
+    assert!(
+        cache
+            .touch("shorter", Ttl::After(subject.seconds(1)))
+            .expect(OK)
+    );
     assert!(cache.touch("endless", Ttl::Never).expect(OK));
-    subject.pass(SECOND);
+    subject.pass(subject.seconds(1));
     assert!(!cache.exists("shorter").expect(OK));
-    subject.pass(SECOND * 18);
+    subject.pass(subject.seconds(18));
     assert_eq!(
         cache.get("longer").expect(OK).as_deref(),
         Some(&b"value"[..])
     );
-    subject.pass(SECOND * 86_400);
+    subject.pass(subject.seconds(86_400));
     assert!(!cache.exists("longer").expect(OK));
     assert_eq!(
         cache.get("endless").expect(OK).as_deref(),
@@ -88,11 +94,19 @@ pub fn touch_creates_nothing(subject: &Subject) {
         return;
     }
     let cache = &subject.cache;
-    assert!(!cache.touch("missing", Ttl::After(SECOND)).expect(OK));
+    assert!(
+        !cache
+            .touch("missing", Ttl::After(subject.seconds(1)))
+            .expect(OK)
+    );
     assert!(!cache.exists("missing").expect(OK));
-    cache.set("over", "value", SECOND).expect(OK);
-    subject.pass(SECOND);
-    assert!(!cache.touch("over", Ttl::After(SECOND)).expect(OK));
+    cache.set("over", "value", subject.seconds(1)).expect(OK);
+    subject.pass(subject.seconds(1));
+    assert!(
+        !cache
+            .touch("over", Ttl::After(subject.seconds(1)))
+            .expect(OK)
+    );
     assert!(!cache.exists("over").expect(OK));
 }
 
@@ -119,11 +133,12 @@ pub fn ttl_tells_the_rest(subject: &Subject) {
     assert_eq!(cache.ttl("missing").expect(OK), None);
     cache.set("forever", "1", SetOptions::new()).expect(OK);
     assert_eq!(cache.ttl("forever").expect(OK), Some(TtlState::Never));
-    cache.set("minute", "1", SECOND * 60).expect(OK);
-    subject.pass(SECOND * 15);
-    let expected = Some(TtlState::Remaining(SECOND * 45));
-    assert_eq!(cache.ttl("minute").expect(OK), expected);
-    subject.pass(SECOND * 45);
+    cache.set("minute", "1", subject.seconds(60)).expect(OK);
+    subject.pass(subject.seconds(15));
+    let rest = cache.ttl("minute").expect(OK);
+    let rest = rest.and_then(TtlState::remaining).expect("it has an end");
+    assert!(subject.is_about(rest, subject.seconds(45)), "{rest:?}");
+    subject.pass(subject.seconds(45));
     assert_eq!(cache.ttl("minute").expect(OK), None);
 }
 
@@ -132,9 +147,9 @@ pub fn ttl_tells_the_rest(subject: &Subject) {
 pub fn what_expired_is_there_for_nobody(subject: &Subject) {
     let cache = &subject.cache;
     for key in ["a", "b"] {
-        cache.set(key, "1", SECOND).expect(OK);
+        cache.set(key, "1", subject.seconds(1)).expect(OK);
     }
-    subject.pass(SECOND);
+    subject.pass(subject.seconds(1));
     if subject.has(Capability::Entries) {
         assert_eq!(cache.get_entry("a").expect(OK), None, "get_entry");
         assert_eq!(cache.ttl("a").expect(OK), None, "ttl");

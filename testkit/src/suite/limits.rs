@@ -1,7 +1,5 @@
 //! A limit in bytes of values, and who makes room.
 
-use std::time::Duration;
-
 use larder_core::{Capability, SetOptions};
 
 use super::OK;
@@ -148,7 +146,7 @@ pub fn what_expired_goes_before_what_lives(subject: &Subject) {
     let Some(quarter) = fill(subject) else {
         return;
     };
-    let second = Duration::from_secs(1);
+    let second = subject.seconds(1);
     let bytes = usize::try_from(quarter).expect("a limit that a test may fill");
     let stored = subject.cache.set("d", vec![0; bytes], second);
     assert!(stored.expect(OK));

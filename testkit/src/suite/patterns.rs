@@ -1,7 +1,5 @@
 //! Listing, scanning and removing by pattern.
 
-use std::time::Duration;
-
 use larder_core::{Capability, Pattern, SetOptions};
 
 use super::OK;
@@ -42,9 +40,9 @@ pub fn keys_lists_what_is_alive(subject: &Subject) {
     let keys = fill(subject);
     subject
         .cache
-        .set("over", "1", Duration::from_secs(1))
+        .set("over", "1", subject.seconds(1))
         .expect(OK);
-    subject.pass(Duration::from_secs(1));
+    subject.pass(subject.seconds(1));
     assert_eq!(sorted(subject.cache.keys(None).expect(OK)), keys);
 }
 
@@ -152,7 +150,7 @@ pub fn delete_pattern_does_not_count_what_expired(subject: &Subject) {
     if !subject.has(Capability::Keys) {
         return;
     }
-    let (cache, second) = (&subject.cache, Duration::from_secs(1));
+    let (cache, second) = (&subject.cache, subject.seconds(1));
     cache.set("user:1", "1", second).expect(OK);
     cache.set("user:2", "2", second * 2).expect(OK);
     subject.pass(second);

@@ -1,10 +1,10 @@
 //! Random operations, compared with the model after each step.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use larder_core::backend::distinct;
-use larder_core::{Capability, Clock, Condition, Pattern, ScanPage, SetOptions, Ttl};
+use larder_core::{Capability, Clock, Condition, Pattern, ScanPage, SetOptions, Ttl, TtlState};
 
 use super::OK;
 use crate::{Model, Subject};
@@ -29,12 +29,12 @@ impl Random {
         Pattern::glob(&format!("key:{}*", self.below(3))).expect("a legal pattern")
     }
 
-    fn ttl(&mut self) -> Ttl {
+    fn ttl(&mut self, subject: &Subject) -> Ttl {
         match self.below(6) {
             0 => Ttl::Default,
             1 => Ttl::Never,
             2 => Ttl::After(Duration::ZERO),
-            _ => Ttl::After(Duration::from_millis(1 + self.below(300))),
+            _ => Ttl::After(subject.millis(1 + self.below(300))),
         }
     }
 
@@ -97,7 +97,7 @@ struct Run<'a> {
     model: Model,
     random: Random,
     place: String,
-    started: std::time::SystemTime,
+    started: SystemTime,
 }
 
 impl Run<'_> {
@@ -107,7 +107,7 @@ impl Run<'_> {
         let key = self.random.key();
         match self.random.below(16) {
             0..4 => {
-                let (value, ttl) = (self.random.value(), self.random.ttl());
+                let (value, ttl) = (self.random.value(), self.random.ttl(self.subject));
                 let stored = cache.set(&key, value.clone(), ttl).expect(OK);
                 let expected = self.model.set(&key, value, ttl.into());
                 assert_eq!(stored, expected, "{place}: set {key}");
@@ -121,7 +121,7 @@ impl Run<'_> {
                 assert_eq!(deleted, self.model.delete(&key), "{place}: delete {key}");
             }
             7..10 => {
-                let time = Duration::from_millis(self.random.below(60));
+                let time = self.subject.millis(self.random.below(60));
                 self.subject.pass(time);
                 self.model.pass(time);
             }
@@ -154,7 +154,7 @@ impl Run<'_> {
                 assert_eq!(found, expected, "{place}: get_many {keys:?}");
             }
             2 => {
-                let (value, ttl) = (self.random.value(), self.random.ttl());
+                let (value, ttl) = (self.random.value(), self.random.ttl(self.subject));
                 let items: Vec<_> = keys
                     .iter()
                     .map(|key| (key.clone(), value.clone()))
@@ -197,7 +197,7 @@ impl Run<'_> {
     /// What needs a capability; without it, nothing.
     fn special(&mut self) {
         let (cache, place) = (&self.subject.cache, &self.place);
-        let (key, ttl) = (self.random.key(), self.random.ttl());
+        let (key, ttl) = (self.random.key(), self.random.ttl(self.subject));
         match self.random.below(6) {
             0 if self.subject.has(Capability::Conditions) => {
                 let condition = match self.random.below(2) {
@@ -230,19 +230,46 @@ impl Run<'_> {
             }
             4 if self.subject.has(Capability::Entries) => {
                 let rest = cache.ttl(&key).expect(OK);
-                assert_eq!(rest, self.model.ttl(&key), "{place}: ttl {key}");
+                let expected = self.model.ttl(&key);
+                let end = |rest: Option<TtlState>| {
+                    let rest = rest.and_then(TtlState::remaining)?;
+                    Some(self.started + rest)
+                };
+                let is_right =
+                    rest.is_some() == expected.is_some() && self.is_about(end(rest), end(expected));
+                assert!(is_right, "{place}: ttl {key}: {rest:?}, not {expected:?}");
             }
             5 if self.subject.has(Capability::Entries) => {
                 let entry = cache.get_entry(&key).expect(OK);
-                let started = self.started;
-                let seen = entry.map(|e| (e.value, e.created_at, e.expires_at, e.metadata));
-                let expected = self.model.get_item(&key).map(|item| {
-                    let end = item.end.map(|end| started + end);
-                    (item.value, started + item.created, end, item.metadata)
-                });
-                assert_eq!(seen, expected, "{place}: get_entry {key}");
+                let item = self.model.get_item(&key);
+                let (Some(entry), Some(item)) = (&entry, &item) else {
+                    assert_eq!(entry.is_some(), item.is_some(), "{place}: get_entry {key}");
+                    return;
+                };
+                let created = self.started + item.created;
+                let seen = self.subject.created_or(entry.created_at, created);
+                assert_eq!(
+                    (&entry.value, seen, &entry.metadata),
+                    (&item.value, created, &item.metadata),
+                    "{place}: get_entry {key}"
+                );
+                let end = item.end.map(|end| self.started + end);
+                assert!(
+                    self.is_about(entry.expires_at, end),
+                    "{place}: get_entry {key}: {:?}, not {end:?}",
+                    entry.expires_at
+                );
             }
             _ => {}
+        }
+    }
+
+    /// Whether something ends when it is expected to, or not at all.
+    fn is_about(&self, seen: Option<SystemTime>, expected: Option<SystemTime>) -> bool {
+        let after = |end: SystemTime| end.duration_since(self.started).unwrap_or_default();
+        match (seen, expected) {
+            (Some(seen), Some(expected)) => self.subject.is_about(after(seen), after(expected)),
+            (seen, expected) => seen == expected,
         }
     }
 
@@ -254,7 +281,7 @@ impl Run<'_> {
             stats.misses,
             stats.sets,
             stats.deletes,
-            stats.evicted_expired,
+            self.subject.expired_or(model.expired),
             stats.current_entries,
             self.subject.size_or(model.size_bytes()),
         ];

@@ -52,6 +52,7 @@ const MAY_USE: [(&str, &[&str]); 19] = [
             "larder-file",
             "larder-layers",
             "larder-memory",
+            "larder-redis",
             "larder-testkit",
         ],
     ),

@@ -69,6 +69,17 @@ impl Glob {
         Ok(Self(tokens))
     }
 
+    /// The characters before the first that may be another.
+    pub(super) fn beginning(&self) -> String {
+        let tokens = self.0.iter();
+        tokens
+            .map_while(|token| match token {
+                Token::Char(char) => Some(*char),
+                _ => None,
+            })
+            .collect()
+    }
+
     pub(super) fn matches(&self, key: &str) -> bool {
         self.count_steps(key).0
     }

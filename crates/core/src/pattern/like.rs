@@ -31,6 +31,10 @@ impl Like {
         Glob::parse(&glob).map(Self)
     }
 
+    pub(super) fn beginning(&self) -> String {
+        self.0.beginning()
+    }
+
     pub(super) fn matches(&self, key: &str) -> bool {
         self.0.matches(key)
     }

@@ -186,6 +186,23 @@ impl Pattern {
         }
     }
 
+    /// What every key that matches begins with, as far as that can be seen: for a store
+    /// that finds keys by their beginning.
+    ///
+    /// ```
+    /// # use larder_core::Pattern;
+    /// assert_eq!(Pattern::glob(r"user\*:?:*")?.beginning(), "user*:");
+    /// # Ok::<(), larder_core::Error>(())
+    /// ```
+    pub fn beginning(&self) -> String {
+        match &self.kind {
+            Kind::Glob(glob) => glob.beginning(),
+            Kind::Like(like) => like.beginning(),
+            #[cfg(feature = "regex")]
+            Kind::Regex(_) => String::new(),
+        }
+    }
+
     /// The capability that a backend needs for this pattern.
     pub fn capability(&self) -> crate::Capability {
         match &self.kind {

@@ -1,0 +1,100 @@
+//! Talking to a Redis server as a person would, without the client under test.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+/// Has the keys that match end so much sooner.
+const PASS: &str = "local cursor = '0'
+repeat
+  local found = redis.call('SCAN', cursor, 'MATCH', ARGV[1], 'COUNT', 1000)
+  cursor = found[1]
+  for _, key in ipairs(found[2]) do
+    local left = redis.call('PTTL', key)
+    if left >= 0 then
+      left = left - tonumber(ARGV[2])
+      if left <= 0 then
+        redis.call('DEL', key)
+      else
+        redis.call('PEXPIRE', key, string.format('%.0f', left))
+      end
+    end
+  end
+until cursor == '0'
+return 'done'";
+
+/// A connection to a Redis server.
+///
+/// ```no_run
+/// use larder_testkit::servers::{RedisShell, Server};
+///
+/// let redis = Server::redis();
+/// assert_eq!(RedisShell::to(redis.address()).call(&["PING"]), "PONG");
+/// ```
+#[derive(Debug)]
+pub struct RedisShell(Mutex<BufReader<TcpStream>>);
+
+impl RedisShell {
+    /// Connects to a server.
+    ///
+    /// # Panics
+    ///
+    /// If it does not listen.
+    pub fn to(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).expect("the server listens");
+        stream.set_nodelay(true).expect("a socket option");
+        Self(Mutex::new(BufReader::new(stream)))
+    }
+
+    /// Gives a command and returns what the server says, a list with a line for each.
+    ///
+    /// # Panics
+    ///
+    /// If the connection ends, or what comes is no answer.
+    pub fn call(&self, words: &[&str]) -> String {
+        let words = words
+            .iter()
+            .map(|word| format!("${}\r\n{word}\r\n", word.len()));
+        let command: String = std::iter::once(format!("*{}\r\n", words.len()))
+            .chain(words)
+            .collect();
+        let mut stream = self.0.lock();
+        stream
+            .get_mut()
+            .write_all(command.as_bytes())
+            .expect("the server reads");
+        answer(&mut stream)
+    }
+
+    /// Has the keys that match a pattern of Redis end so much sooner.
+    pub fn pass(&self, keys: &str, time: Duration) {
+        let millis = time.as_millis().to_string();
+        let done = self.call(&["EVAL", PASS, "0", keys, &millis]);
+        assert_eq!(done, "done", "the server cannot let time pass");
+    }
+}
+
+fn answer(from: &mut BufReader<TcpStream>) -> String {
+    let mut line = String::new();
+    from.read_line(&mut line).expect("the server answers");
+    let (kind, rest) = line.trim_end().split_at_checked(1).expect("an answer");
+    match kind {
+        "$" => {
+            let Ok(length) = rest.parse::<usize>() else {
+                return String::new();
+            };
+            let mut text = vec![0; length + 2];
+            from.read_exact(&mut text).expect("the server answers");
+            text.truncate(length);
+            String::from_utf8_lossy(&text).into_owned()
+        }
+        "*" => {
+            let length = rest.parse().unwrap_or(0);
+            let parts: Vec<String> = (0..length).map(|_| answer(from)).collect();
+            parts.join("\n")
+        }
+        _ => rest.to_owned(),
+    }
+}
