@@ -11,8 +11,8 @@ use larder_layers::{
     Breaker, Compression, Encryption, Metrics, Namespace, Retry, SecretKey, Timeout,
 };
 use larder_memory::InMemoryBackend;
-use larder_redis::RedisBackend;
-use larder_testkit::servers::{RedisShell, Server};
+use larder_redis::{RedisBackend, RedisBuilder};
+use larder_testkit::servers::{RedisCluster, RedisShell, Server};
 use larder_testkit::{CASES, ModelBackend, SixMethods, Subject};
 use libtest_mimic::{Arguments, Trial};
 use tokio::runtime::{self, Runtime};
@@ -98,6 +98,10 @@ const ROWS: &[Row] = &[
         make: || redis(&[&encryption(), &zstd(), &namespace()]),
     },
     Row {
+        name: "redis/cluster",
+        make: redis_cluster,
+    },
+    Row {
         name: "six_methods/bare",
         make: || Subject::new(SixMethods::with_clock),
     },
@@ -131,25 +135,40 @@ fn file(layers: &[&dyn Layer]) -> Subject {
     subject.with_check(move || assert!(folder.path().exists()))
 }
 
-/// The Redis server of all trials.
+/// The Redis servers of all trials.
 static REDIS: OnceLock<Server> = OnceLock::new();
+static CLUSTER: OnceLock<RedisCluster> = OnceLock::new();
+
+/// Redis in layers.
+fn redis(layers: &[&dyn Layer]) -> Subject {
+    let server = REDIS.get_or_init(Server::redis);
+    let url = format!("redis://{}", server.address());
+    on_redis(RedisBackend::single(url), &[server], layers)
+}
+
+fn redis_cluster() -> Subject {
+    let cluster = CLUSTER.get_or_init(|| RedisCluster::start(false));
+    let servers: Vec<&Server> = cluster.nodes.iter().collect();
+    // One node tells of the others.
+    let seeds = [format!("redis://{}", servers[0].address())];
+    on_redis(RedisBackend::cluster(seeds), &servers, &[])
+}
 
 /// Redis under a prefix that nobody else has, in layers.
-fn redis(layers: &[&dyn Layer]) -> Subject {
+fn on_redis(builder: RedisBuilder, servers: &[&Server], layers: &[&dyn Layer]) -> Subject {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
 
     let prefix = format!("trial[{}]*", NUMBER.fetch_add(1, Ordering::Relaxed));
-    let address = REDIS.get_or_init(Server::redis).address();
-    let builder = RedisBackend::single(format!("redis://{address}")).key_prefix(&prefix);
+    let builder = builder.key_prefix(&prefix);
     let subject = Subject::new(move |clock| {
         let backend = builder.clock(Arc::new(clock)).build();
         stacked(backend.expect("legal settings"), layers)
     });
-    let shell = RedisShell::to(address);
+    let shells: Vec<RedisShell> = servers.iter().map(|server| server.shell()).collect();
     let keys = prefix.replace('[', "\\[").replace('*', "\\*") + "*";
     in_runtime(subject)
         .without_sizes()
-        .with_server_time(move |time| shell.pass(&keys, time))
+        .with_server_time(move |time| shells.iter().for_each(|shell| shell.pass(&keys, time)))
 }
 
 fn stacked(backend: impl CacheBackend, layers: &[&dyn Layer]) -> SharedBackend {
@@ -212,6 +231,7 @@ fn main() {
     });
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
     // What is static is never dropped.
-    REDIS.get().into_iter().for_each(Server::kill);
+    let nodes = CLUSTER.get().into_iter().flat_map(|cluster| &cluster.nodes);
+    REDIS.get().into_iter().chain(nodes).for_each(Server::kill);
     conclusion.exit();
 }

@@ -12,6 +12,7 @@
 
 mod process;
 mod proxy;
+mod redis;
 mod shell;
 
 use std::fmt;
@@ -23,9 +24,11 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
-use process::{Process, until};
+use process::Process;
 
+pub use process::until;
 pub use proxy::{Fault, FaultProxy};
+pub use redis::{Certificate, RedisCluster, RedisSentinels};
 pub use shell::RedisShell;
 
 /// Ports below those that the system gives to connections by itself.
@@ -33,28 +36,19 @@ const PORTS: std::ops::Range<u16> = 20_000..32_000;
 /// How long a server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What starts a server in a folder of its own on a port.
+type MakeCommand = Box<dyn Fn(&Path, u16) -> Command + Send + Sync>;
+
 /// A server of this test alone.
 pub struct Server {
     name: &'static str,
     folder: TempDir,
     port: u16,
-    command: fn(&Path, u16) -> Command,
+    command: MakeCommand,
     process: Mutex<Option<Process>>,
 }
 
 impl Server {
-    /// Redis, with nothing on disk.
-    pub fn redis() -> Self {
-        Self::of("redis", |folder, port| {
-            let mut command = Command::new("redis-server");
-            command
-                .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
-                .args(["--save", "", "--appendonly", "no", "--dir"])
-                .arg(folder);
-            command
-        })
-    }
-
     /// Memcached with 64 MiB.
     pub fn memcached() -> Self {
         Self::of("memcached", |_, port| {
@@ -66,12 +60,15 @@ impl Server {
         })
     }
 
-    fn of(name: &'static str, command: fn(&Path, u16) -> Command) -> Self {
+    fn of(
+        name: &'static str,
+        command: impl Fn(&Path, u16) -> Command + Send + Sync + 'static,
+    ) -> Self {
         let server = Self {
             name,
             folder: tempfile::tempdir().expect("a folder can be made"),
             port: free_port(),
-            command,
+            command: Box::new(command),
             process: Mutex::new(None),
         };
         server.start();

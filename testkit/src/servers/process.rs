@@ -58,8 +58,8 @@ impl Drop for Process {
     }
 }
 
-/// Looks again and again until something is so, for some time at most.
-pub(super) fn until(patience: Duration, mut is_so: impl FnMut() -> bool) -> bool {
+/// Looks again and again until something is so, for some time at most; whether it was.
+pub fn until(patience: Duration, mut is_so: impl FnMut() -> bool) -> bool {
     let clock = SystemClock::new();
     let (napping, never) = (Mutex::new(()), Condvar::new());
     loop {

@@ -1,6 +1,6 @@
 //! Talking to a Redis server as a person would, without the client under test.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -34,7 +34,10 @@ return 'done'";
 /// assert_eq!(RedisShell::to(redis.address()).call(&["PING"]), "PONG");
 /// ```
 #[derive(Debug)]
-pub struct RedisShell(Mutex<BufReader<TcpStream>>);
+pub struct RedisShell {
+    address: SocketAddr,
+    stream: Mutex<BufReader<TcpStream>>,
+}
 
 impl RedisShell {
     /// Connects to a server.
@@ -43,29 +46,40 @@ impl RedisShell {
     ///
     /// If it does not listen.
     pub fn to(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).expect("the server listens");
-        stream.set_nodelay(true).expect("a socket option");
-        Self(Mutex::new(BufReader::new(stream)))
+        Self {
+            address,
+            stream: Mutex::new(connect(address).expect("the server listens")),
+        }
     }
 
-    /// Gives a command and returns what the server says, a list with a line for each.
+    /// Gives a command and returns what the server says, a list with a line for each. If
+    /// the connection has ended, on another one.
     ///
     /// # Panics
     ///
-    /// If the connection ends, or what comes is no answer.
+    /// If that ends too, or what comes is no answer.
     pub fn call(&self, words: &[&str]) -> String {
+        let count = format!("*{}\r\n", words.len());
         let words = words
             .iter()
             .map(|word| format!("${}\r\n{word}\r\n", word.len()));
-        let command: String = std::iter::once(format!("*{}\r\n", words.len()))
-            .chain(words)
-            .collect();
-        let mut stream = self.0.lock();
-        stream
-            .get_mut()
-            .write_all(command.as_bytes())
-            .expect("the server reads");
-        answer(&mut stream)
+        let command: String = std::iter::once(count).chain(words).collect();
+        let mut stream = self.stream.lock();
+        ask(&mut stream, &command)
+            .or_else(|_| {
+                *stream = connect(self.address)?;
+                ask(&mut stream, &command)
+            })
+            .expect("the server answers")
+    }
+
+    /// Gives a command whose answer is known.
+    ///
+    /// # Panics
+    ///
+    /// If it is another one.
+    pub fn expect(&self, answer: &str, words: &[&str]) {
+        assert_eq!(self.call(words), answer, "{words:?}");
     }
 
     /// Has the keys that match a pattern of Redis end so much sooner.
@@ -76,25 +90,38 @@ impl RedisShell {
     }
 }
 
-fn answer(from: &mut BufReader<TcpStream>) -> String {
+fn connect(address: SocketAddr) -> io::Result<BufReader<TcpStream>> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    Ok(BufReader::new(stream))
+}
+
+fn ask(stream: &mut BufReader<TcpStream>, command: &str) -> io::Result<String> {
+    stream.get_mut().write_all(command.as_bytes())?;
+    answer(stream)
+}
+
+fn answer(from: &mut BufReader<TcpStream>) -> io::Result<String> {
     let mut line = String::new();
-    from.read_line(&mut line).expect("the server answers");
+    if from.read_line(&mut line)? == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
     let (kind, rest) = line.trim_end().split_at_checked(1).expect("an answer");
     match kind {
         "$" => {
             let Ok(length) = rest.parse::<usize>() else {
-                return String::new();
+                return Ok(String::new());
             };
             let mut text = vec![0; length + 2];
-            from.read_exact(&mut text).expect("the server answers");
+            from.read_exact(&mut text)?;
             text.truncate(length);
-            String::from_utf8_lossy(&text).into_owned()
+            Ok(String::from_utf8_lossy(&text).into_owned())
         }
         "*" => {
             let length = rest.parse().unwrap_or(0);
-            let parts: Vec<String> = (0..length).map(|_| answer(from)).collect();
-            parts.join("\n")
+            let parts: io::Result<Vec<String>> = (0..length).map(|_| answer(from)).collect();
+            Ok(parts?.join("\n"))
         }
-        _ => rest.to_owned(),
+        _ => Ok(rest.to_owned()),
     }
 }

@@ -9,6 +9,8 @@ use redis::{
     Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion,
     RedisConnectionInfo, TlsCertificates,
 };
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 use crate::backend::RedisBackend;
 use crate::fleet::{Fleet, Layout};
@@ -325,6 +327,11 @@ impl RedisBuilder {
                 given,
                 "a rediss:// URL with it",
             ));
+        }
+        if let Some(pem) = &self.root_certificate
+            && !matches!(CertificateDer::pem_slice_iter(pem).next(), Some(Ok(_)))
+        {
+            return Err(ConfigError::new("certificate", "not usable", "PEM"));
         }
         let client_tls = self.client_certificate.clone();
         let certificates = TlsCertificates {

@@ -26,11 +26,18 @@ pub(crate) fn not_connected(address: &str, error: RedisError) -> Error {
             (ErrorKind::InvalidConfig, Retry::Never)
         }
         redis::ErrorKind::Io if error.is_timeout() => (ErrorKind::Timeout, Retry::Safe),
-        redis::ErrorKind::Io => (ErrorKind::Unavailable, Retry::Safe),
+        redis::ErrorKind::Io | redis::ErrorKind::Parse | redis::ErrorKind::UnexpectedReturnType => {
+            (ErrorKind::Unavailable, Retry::Safe)
+        }
         _ => refusal(&error),
     };
-    let message = format!("cannot connect to {address}: {error}");
-    Error::new(kind, message)
+    let why = match error.kind() {
+        redis::ErrorKind::Parse | redis::ErrorKind::UnexpectedReturnType => {
+            "it does not speak as a Redis server does".to_owned()
+        }
+        _ => error.to_string(),
+    };
+    Error::new(kind, format!("cannot connect to {address}: {why}"))
         .with_retry(retry)
         .with_source(error)
 }

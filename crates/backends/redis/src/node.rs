@@ -106,8 +106,12 @@ impl LastFailure {
 
 impl Node {
     pub(crate) fn new(address: ConnectionAddr, link: Arc<Link>) -> Self {
+        let over = match address {
+            ConnectionAddr::TcpTls { .. } => " over TLS",
+            _ => "",
+        };
         Self {
-            name: address.to_string(),
+            name: format!("{address}{over}"),
             address,
             link,
             lines: Mutex::default(),

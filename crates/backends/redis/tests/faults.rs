@@ -2,33 +2,23 @@
 
 #![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
 
-use std::sync::Arc;
+mod common;
+
 use std::time::Duration;
 
+use common::{open, runtime};
 use larder_core::{
     Blocking, Clock, ErrorKind, Result, Retry, SetOptions, SharedBackend, SystemClock, Ttl,
 };
 use larder_redis::{RedisBackend, RedisBuilder};
 use larder_testkit::servers::{Fault, FaultProxy, Server};
-use tokio::runtime::Runtime;
 
 const BUDGET: Duration = Duration::from_millis(300);
 /// How much longer an operation may take.
 const GRACE: Duration = Duration::from_millis(100);
 
-/// The backend, for callers without a runtime of their own.
-fn open(runtime: &Arc<Runtime>, builder: RedisBuilder) -> Blocking {
-    let backend = SharedBackend::new(builder.build().unwrap());
-    let runtime = Arc::clone(runtime);
-    Blocking::run_by(backend, move |future| runtime.block_on(future))
-}
-
 fn at(address: std::net::SocketAddr) -> RedisBuilder {
     RedisBackend::single(format!("redis://{address}")).timeout(BUDGET)
-}
-
-fn runtime() -> Arc<Runtime> {
-    Arc::new(Runtime::new().unwrap())
 }
 
 /// Does something within the budget, whatever comes of it.
@@ -46,8 +36,8 @@ fn kind_of<T: std::fmt::Debug>(result: Result<T>) -> ErrorKind {
 
 #[test]
 fn a_killed_server_is_an_error_at_once_and_none_when_it_is_back() {
-    let (runtime, server) = (runtime(), Server::redis());
-    let cache = open(&runtime, at(server.address()));
+    let server = Server::redis();
+    let cache = open(at(server.address()));
     for round in 0..5 {
         cache.set("key", "value", SetOptions::new()).unwrap();
         server.kill();
@@ -66,8 +56,8 @@ fn a_killed_server_is_an_error_at_once_and_none_when_it_is_back() {
 
 #[test]
 fn a_server_that_restarts_while_nobody_asks_is_not_noticed() {
-    let (runtime, server) = (runtime(), Server::redis());
-    let cache = open(&runtime, at(server.address()));
+    let server = Server::redis();
+    let cache = open(at(server.address()));
     assert_eq!(cache.increment("n", 1, Ttl::Default).unwrap(), 1);
     server.kill();
     server.start();
@@ -76,8 +66,8 @@ fn a_server_that_restarts_while_nobody_asks_is_not_noticed() {
 
 #[test]
 fn a_paused_server_costs_no_more_than_the_budget() {
-    let (runtime, server) = (runtime(), Server::redis());
-    let cache = open(&runtime, at(server.address()));
+    let server = Server::redis();
+    let cache = open(at(server.address()));
     cache.set("key", "value", SetOptions::new()).unwrap();
     server.pause();
     for _ in 0..3 {
@@ -123,9 +113,9 @@ fn ask_everything(cache: &Blocking, fault: Fault) {
 
 #[test]
 fn under_every_fault_all_operations_end_in_time_and_none_tells_a_lie() {
-    let (runtime, server) = (runtime(), Server::redis());
+    let server = Server::redis();
     let proxy = FaultProxy::before(server.address());
-    let cache = open(&runtime, at(proxy.address()));
+    let cache = open(at(proxy.address()));
     for fault in [
         Fault::Delay(Duration::from_millis(20)),
         Fault::Delay(Duration::from_secs(2)),
@@ -147,10 +137,10 @@ fn under_every_fault_all_operations_end_in_time_and_none_tells_a_lie() {
 
 #[test]
 fn new_connections_that_nobody_answers_end_in_time_too() {
-    let (runtime, server) = (runtime(), Server::redis());
+    let server = Server::redis();
     let proxy = FaultProxy::before(server.address());
     proxy.set(Fault::Swallow);
-    let cache = open(&runtime, at(proxy.address()));
+    let cache = open(at(proxy.address()));
     ask_everything(&cache, Fault::Swallow);
     proxy.set(Fault::None);
     assert_eq!(in_time("get", || cache.get("key")).unwrap(), None);
@@ -158,12 +148,9 @@ fn new_connections_that_nobody_answers_end_in_time_too() {
 
 #[test]
 fn a_read_whose_connection_is_cut_is_asked_again_and_a_count_is_not() {
-    let (runtime, server) = (runtime(), Server::redis());
+    let server = Server::redis();
     let proxy = FaultProxy::before(server.address());
-    let cache = open(
-        &runtime,
-        at(proxy.address()).timeout(Duration::from_secs(20)),
-    );
+    let cache = open(at(proxy.address()).timeout(Duration::from_secs(20)));
     cache.set("key", "value", SetOptions::new()).unwrap();
     for is_read in [true, false] {
         let turns = proxy.turns();
@@ -195,12 +182,9 @@ fn a_read_whose_connection_is_cut_is_asked_again_and_a_count_is_not() {
 
 #[test]
 fn a_batch_takes_one_round_trip() {
-    let (runtime, server) = (runtime(), Server::redis());
+    let server = Server::redis();
     let proxy = FaultProxy::before(server.address());
-    let cache = open(
-        &runtime,
-        at(proxy.address()).timeout(Duration::from_secs(20)),
-    );
+    let cache = open(at(proxy.address()).timeout(Duration::from_secs(20)));
     assert!(!cache.exists("connected").unwrap());
     let keys: Vec<String> = (0..200).map(|n| format!("key:{n}")).collect();
     let names: Vec<&str> = keys.iter().map(String::as_str).collect();
@@ -229,12 +213,12 @@ fn a_batch_takes_one_round_trip() {
 
 #[test]
 fn thousands_of_callers_share_a_few_connections() {
-    let (runtime, server) = (runtime(), Server::redis());
+    let server = Server::redis();
     let proxy = FaultProxy::before(server.address());
     let builder = at(proxy.address()).timeout(Duration::from_secs(20));
     let backend = SharedBackend::new(builder.max_connections(3).build().unwrap());
     proxy.set(Fault::Delay(Duration::from_millis(5)));
-    runtime.block_on(async {
+    runtime().block_on(async {
         use larder_core::CacheBackend;
 
         let tasks: Vec<_> = (0..2_000)
