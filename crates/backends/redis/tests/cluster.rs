@@ -2,11 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
 
-mod common;
+mod client;
 
 use std::time::Duration;
 
-use common::{open, until_ok};
+use client::{open, until_ok};
 use larder_core::{Blocking, ErrorKind, Pattern, SetOptions, Ttl};
 use larder_redis::RedisBackend;
 use larder_testkit::servers::{RedisCluster, RedisShell, Server};
@@ -140,7 +140,7 @@ fn when_a_master_dies_the_others_serve_and_its_replica_takes_over() {
         }
         info => Err(info),
     });
-    let (_, took) = until_ok(|| lost.iter().try_for_each(|key| cache.get(key).map(drop)));
+    let ((), took) = until_ok(|| lost.iter().try_for_each(|key| cache.get(key).map(drop)));
     assert!(took < Duration::from_secs(1), "{took:?}");
     for key in &keys {
         assert_eq!(

@@ -2,11 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
 
-mod common;
+mod client;
 
 use std::time::Duration;
 
-use common::{open, runtime};
+use client::{open, runtime};
 use larder_core::{
     Blocking, Clock, ErrorKind, Result, Retry, SetOptions, SharedBackend, SystemClock, Ttl,
 };

@@ -2,13 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
 
-mod common;
+mod client;
 
 use std::error::Error as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use common::{open, runtime};
+use client::{open, runtime};
 use larder_core::{Error, ErrorKind, Pattern, SetOptions, Ttl};
 use larder_redis::{RedisBackend, RedisBuilder};
 use larder_testkit::servers::{Certificate, Server, free_port};

@@ -1,12 +1,10 @@
 //! The master that Sentinels know: found, lost, and found again elsewhere.
 
-#![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
-
-mod common;
+mod client;
 
 use std::time::Duration;
 
-use common::{open, until_ok};
+use client::{open, until_ok};
 use larder_core::{ErrorKind, SetOptions, Ttl};
 use larder_redis::RedisBackend;
 use larder_testkit::servers::{RedisSentinels, Server};

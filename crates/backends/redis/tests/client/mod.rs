@@ -1,4 +1,4 @@
-//! What the tests share.
+//! A client of a server under test.
 
 #![allow(dead_code, unreachable_pub, reason = "not every test needs all of it")]
 #![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
