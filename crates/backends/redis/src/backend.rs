@@ -17,6 +17,7 @@ use crate::builder::{RedisBuilder, Settings};
 use crate::census::Census;
 use crate::errors::{Repeat, read, unexpected};
 use crate::fleet::Fleet;
+use crate::listen::{Listener, Topic};
 use crate::send::Request;
 use crate::slot::slot_of;
 use crate::value::{entry_of, to_stored, value_of};
@@ -48,7 +49,7 @@ pub struct RedisBackend(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    fleet: Fleet,
+    fleet: Arc<Fleet>,
     settings: Settings,
     stats: Arc<StatsRecorder>,
     census: Census,
@@ -76,11 +77,43 @@ impl RedisBackend {
 
     pub(crate) fn new(fleet: Fleet, settings: Settings) -> Self {
         Self(Arc::new(Inner {
-            fleet,
+            fleet: Arc::new(fleet),
             settings,
             stats: Arc::default(),
             census: Census::default(),
         }))
+    }
+
+    /// Hears of every change of this cache's keys, whoever makes it.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn track(&self) -> Listener {
+        let prefix = self.0.settings.prefix.clone();
+        Listener::start(Arc::clone(&self.0.fleet), Topic::Changes(prefix))
+    }
+
+    /// Hears the messages on a channel of this cache.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn subscribe(&self, channel: &str) -> Listener {
+        let topic = Topic::Channel(self.0.full(channel));
+        Listener::start(Arc::clone(&self.0.fleet), topic)
+    }
+
+    /// Sends a message to all who listen on a channel of this cache now.
+    ///
+    /// # Errors
+    ///
+    /// If the server cannot be reached; then some may have heard it.
+    pub async fn publish(&self, channel: &str, message: Bytes) -> Result<()> {
+        let inner = &*self.0;
+        let mut request = inner.request(Repeat::Never, "PUBLISH", channel);
+        request.cmd.arg(&message[..]);
+        inner.fleet.send_one(request).await.map(drop)
     }
 
     /// Removes everything in the database, whoever stored it, in one step.

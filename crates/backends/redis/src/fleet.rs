@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use larder_core::{Error, ErrorKind, Retry};
 use parking_lot::{Mutex, RwLock};
@@ -35,6 +36,7 @@ pub(crate) enum Layout {
 }
 
 /// Who is responsible for what, as far as is known.
+#[derive(Default)]
 pub(crate) struct Map {
     /// Servers that take writes.
     pub(crate) nodes: Vec<Arc<Node>>,
@@ -87,6 +89,16 @@ impl Fleet {
         Instant::now() + self.link.timeout
     }
 
+    /// How long an operation may take.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.link.timeout
+    }
+
+    /// The map, if there is one.
+    pub(crate) fn known(&self) -> Option<Arc<Map>> {
+        self.map.read().clone()
+    }
+
     /// Whether keys are spread over several servers.
     pub(crate) fn is_cluster(&self) -> bool {
         matches!(self.layout, Layout::Cluster(_))
@@ -99,8 +111,7 @@ impl Fleet {
 
     /// The map, made if there is none.
     pub(crate) async fn map(&self, deadline: Instant) -> Result<Arc<Map>, Error> {
-        let known = self.map.read().clone();
-        match known {
+        match self.known() {
             Some(map) => Ok(map),
             None => self.renew(None, deadline).await,
         }
@@ -114,8 +125,7 @@ impl Fleet {
     ) -> Result<Arc<Map>, Error> {
         let asked = Instant::now();
         let mut last = self.mapping.lock().await;
-        let known = self.map.read().clone();
-        if let Some(known) = known
+        if let Some(known) = self.known()
             && old.is_none_or(|old| !Arc::ptr_eq(old, &known))
         {
             return Ok(known);

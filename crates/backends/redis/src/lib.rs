@@ -23,6 +23,7 @@ mod builder;
 mod census;
 mod errors;
 mod fleet;
+mod listen;
 mod node;
 mod send;
 mod slot;
@@ -31,3 +32,4 @@ mod walk;
 
 pub use backend::RedisBackend;
 pub use builder::RedisBuilder;
+pub use listen::{Heard, Listener};

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use larder_core::{Clock, Error};
 use parking_lot::Mutex;
-use redis::aio::{MultiplexedConnection, SendError};
+use redis::aio::{AsyncPushSender, MultiplexedConnection, SendError};
 use redis::io::tcp::TcpSettings;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, IntoConnectionInfo, Pipeline, PushInfo,
@@ -240,23 +240,33 @@ impl Node {
     async fn open(&self) -> RedisResult<Line> {
         let is_over = Arc::new(AtomicBool::new(false));
         let ended = Arc::clone(&is_over);
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.link.connect_timeout))
-            .set_response_timeout(Some(self.link.timeout))
-            .set_push_sender(move |push: PushInfo| {
-                if push.kind == PushKind::Disconnection {
-                    ended.store(true, Ordering::Relaxed);
-                }
-                Ok::<(), SendError>(())
-            });
-        let connection = self.client()?;
-        let connection = connection.get_multiplexed_async_connection_with_config(&config);
+        let hear = move |push: PushInfo| {
+            if push.kind == PushKind::Disconnection {
+                ended.store(true, Ordering::Relaxed);
+            }
+            Ok::<(), SendError>(())
+        };
         Ok(Line {
-            connection: connection.await?,
+            connection: self.open_ear(hear).await?,
             under_way: AtomicUsize::new(0),
             is_over,
             heard: AtomicU64::new(self.now()),
         })
+    }
+
+    /// A connection whose unasked-for news somebody hears.
+    pub(crate) async fn open_ear(
+        &self,
+        hear: impl AsyncPushSender,
+    ) -> RedisResult<MultiplexedConnection> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.link.connect_timeout))
+            .set_response_timeout(Some(self.link.timeout))
+            .set_push_sender(hear);
+        let client = self.client()?;
+        client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await
     }
 
     /// What connects to this server.
