@@ -91,6 +91,11 @@ impl Subject {
         self
     }
 
+    /// Whether a server decides when an entry ends.
+    pub fn is_server(&self) -> bool {
+        self.server.is_some()
+    }
+
     /// So much time as cases mean by so many milliseconds.
     pub fn millis(&self, millis: u64) -> Duration {
         match self.server {

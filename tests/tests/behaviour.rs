@@ -10,6 +10,7 @@ use larder_file::FileBackend;
 use larder_layers::{
     Breaker, Compression, Encryption, Metrics, Namespace, Retry, SecretKey, Timeout,
 };
+use larder_memcached::MemcachedBackend;
 use larder_memory::InMemoryBackend;
 use larder_redis::{RedisBackend, RedisBuilder};
 use larder_testkit::servers::{RedisCluster, RedisShell, Server};
@@ -102,6 +103,18 @@ const ROWS: &[Row] = &[
         make: redis_cluster,
     },
     Row {
+        name: "memcached/no_key_index",
+        make: || memcached(false, &[&encryption()]),
+    },
+    Row {
+        name: "memcached/bare",
+        make: || memcached(true, &[]),
+    },
+    Row {
+        name: "memcached/everything",
+        make: || memcached(true, &[&encryption(), &zstd(), &namespace()]),
+    },
+    Row {
         name: "six_methods/bare",
         make: || Subject::new(SixMethods::with_clock),
     },
@@ -135,6 +148,8 @@ fn file(layers: &[&dyn Layer]) -> Subject {
     subject.with_check(move || assert!(folder.path().exists()))
 }
 
+/// What tells the prefixes of trials apart.
+static NUMBER: AtomicU32 = AtomicU32::new(0);
 /// The Redis servers of all trials.
 static REDIS: OnceLock<Server> = OnceLock::new();
 static CLUSTER: OnceLock<RedisCluster> = OnceLock::new();
@@ -156,8 +171,6 @@ fn redis_cluster() -> Subject {
 
 /// Redis under a prefix that nobody else has, in layers.
 fn on_redis(builder: RedisBuilder, servers: &[&Server], layers: &[&dyn Layer]) -> Subject {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-
     let prefix = format!("trial[{}]*", NUMBER.fetch_add(1, Ordering::Relaxed));
     let builder = builder.key_prefix(&prefix);
     let subject = Subject::new(move |clock| {
@@ -169,6 +182,33 @@ fn on_redis(builder: RedisBuilder, servers: &[&Server], layers: &[&dyn Layer]) -
     in_runtime(subject)
         .without_sizes()
         .with_server_time(move |time| shells.iter().for_each(|shell| shell.pass(&keys, time)))
+}
+
+/// The Memcached servers of all trials.
+static MEMCACHED: OnceLock<Vec<Server>> = OnceLock::new();
+
+/// Memcached under a prefix that nobody else has, in layers.
+fn memcached(key_index: bool, layers: &[&dyn Layer]) -> Subject {
+    let servers = MEMCACHED.get_or_init(|| vec![Server::memcached(), Server::memcached()]);
+    // Without layers two servers share the keys.
+    let servers = &servers[..if layers.is_empty() { 2 } else { 1 }];
+    let prefix = format!("trial[{}]*", NUMBER.fetch_add(1, Ordering::Relaxed));
+    let addresses = servers.iter().map(|server| server.address().to_string());
+    let builder = MemcachedBackend::at(addresses)
+        .max_value_bytes(4 << 20)
+        .key_prefix(&prefix)
+        .key_index(key_index);
+    let subject = Subject::new(move |clock| {
+        let backend = builder.clock(Arc::new(clock)).build();
+        stacked(backend.expect("legal settings"), layers)
+    });
+    in_runtime(subject)
+        .without_sizes()
+        .with_server_time(move |time| {
+            for server in servers {
+                server.memcached_shell().pass(&prefix, time);
+            }
+        })
 }
 
 fn stacked(backend: impl CacheBackend, layers: &[&dyn Layer]) -> SharedBackend {
@@ -232,6 +272,8 @@ fn main() {
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
     // What is static is never dropped.
     let nodes = CLUSTER.get().into_iter().flat_map(|cluster| &cluster.nodes);
-    REDIS.get().into_iter().chain(nodes).for_each(Server::kill);
+    let memcached = MEMCACHED.get().into_iter().flatten();
+    let all = REDIS.get().into_iter().chain(nodes).chain(memcached);
+    all.for_each(Server::kill);
     conclusion.exit();
 }

@@ -32,6 +32,7 @@
 //! | `regex` | `Pattern::regex` |
 //! | `file` | `FileBackend` |
 //! | `redis` | `RedisBackend`: single servers, Sentinel, Cluster, TLS |
+//! | `memcached` | `MemcachedBackend`: several servers, consistent hashing |
 //! | `compression`, `encryption`, `retry`, `timeout` | the [layers] of these names |
 //! | `testkit` | the behaviour suite for authors of backends, `conformance!` |
 
@@ -52,6 +53,8 @@ pub use larder_engine::{Cache, Policy};
 #[cfg(feature = "file")]
 pub use larder_file::{FileBackend, FileBuilder};
 pub use larder_layers as layers;
+#[cfg(feature = "memcached")]
+pub use larder_memcached::{MemcachedBackend, MemcachedBuilder};
 pub use larder_memory::{InMemoryBackend, InMemoryBuilder};
 #[cfg(feature = "redis")]
 pub use larder_redis::{RedisBackend, RedisBuilder};

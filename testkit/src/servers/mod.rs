@@ -10,6 +10,7 @@
 //! redis.start();
 //! ```
 
+mod memcached;
 mod process;
 mod proxy;
 mod redis;
@@ -26,6 +27,7 @@ use tempfile::TempDir;
 
 use process::Process;
 
+pub use memcached::MemcachedShell;
 pub use process::until;
 pub use proxy::{Fault, FaultProxy};
 pub use redis::{Certificate, RedisCluster, RedisSentinels};
@@ -49,17 +51,6 @@ pub struct Server {
 }
 
 impl Server {
-    /// Memcached with 64 MiB.
-    pub fn memcached() -> Self {
-        Self::of("memcached", |_, port| {
-            let mut command = Command::new("memcached");
-            command
-                .args(["-l", "127.0.0.1", "-U", "0", "-m", "64", "-t", "2"])
-                .args(["-p", &port.to_string(), "-u", "nobody"]);
-            command
-        })
-    }
-
     fn of(
         name: &'static str,
         command: impl Fn(&Path, u16) -> Command + Send + Sync + 'static,

@@ -50,7 +50,9 @@ impl Random {
 /// Whatever the sequence, backend and model agree.
 // covers: C1, C2, C4, C5, C6, C8, C9, C10, F1, F2, F3, G1, G7, H1, I1, I5, B13, E17
 pub fn random_sequences_agree_with_the_model(subject: &Subject) {
-    for seed in 1..=4 {
+    // A server takes its time for each step.
+    let seeds = if subject.is_server() { 1..=1 } else { 1..=4 };
+    for seed in seeds {
         compare(subject, seed, 5_000);
     }
 }

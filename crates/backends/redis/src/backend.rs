@@ -346,12 +346,24 @@ impl CacheBackend for RedisBackend {
             .map(|key| inner.request(Repeat::Safe, "GET", key))
             .collect();
         let mut found = Vec::with_capacity(keys.len());
+        let (mut answered, mut failed) = (false, None);
         for (key, answer) in keys.into_iter().zip(inner.fleet.send(&requests).await) {
-            if let Some(value) = inner.seen(answer, value_of)? {
-                found.push((key.to_owned(), value));
+            match inner.seen(answer, value_of) {
+                Ok(value) => {
+                    answered = true;
+                    found.extend(value.map(|value| (key.to_owned(), value)));
+                }
+                Err(error) => {
+                    inner.stats.add(Counter::Miss, 1);
+                    failed = Some(error);
+                }
             }
         }
-        Ok(found)
+        match failed {
+            // A node that is gone is no reason not to use the others.
+            Some(error) if !answered => Err(error),
+            _ => Ok(found),
+        }
     }
 
     async fn set_many(

@@ -119,6 +119,9 @@ pub trait CacheBackend: Send + Sync + 'static {
     }
 
     /// The values that are there, in the order of `keys`, each key once.
+    ///
+    /// Where keys are spread over several servers, those of a server that is gone are
+    /// missing; it is an error only if nobody answers.
     fn get_many(&self, keys: &[&str]) -> impl Future<Output = Result<Vec<(String, Bytes)>>> + Send {
         async move {
             let mut found = Vec::with_capacity(keys.len());
