@@ -15,6 +15,7 @@ mod process;
 mod proxy;
 mod redis;
 mod shell;
+mod trials;
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -32,6 +33,7 @@ pub use process::until;
 pub use proxy::{Fault, FaultProxy};
 pub use redis::{Certificate, RedisCluster, RedisSentinels};
 pub use shell::RedisShell;
+pub use trials::Trial;
 
 /// Ports below those that the system gives to connections by itself.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;

@@ -1,138 +1,36 @@
 //! A server that is killed, paused or cut off: what callers see, and how soon it is over.
 
-#![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
-
 mod client;
 
 use std::time::Duration;
 
 use client::{open, runtime};
-use larder_core::{
-    Blocking, Clock, ErrorKind, Result, Retry, SetOptions, SharedBackend, SystemClock, Ttl,
-};
+use larder_core::{SetOptions, SharedBackend, Ttl};
 use larder_redis::{RedisBackend, RedisBuilder};
-use larder_testkit::servers::{Fault, FaultProxy, Server};
+use larder_testkit::servers::{Fault, FaultProxy, Server, Trial};
 
 const BUDGET: Duration = Duration::from_millis(300);
-/// How much longer an operation may take.
-const GRACE: Duration = Duration::from_millis(100);
 
 fn at(address: std::net::SocketAddr) -> RedisBuilder {
     RedisBackend::single(format!("redis://{address}")).timeout(BUDGET)
 }
 
-/// Does something within the budget, whatever comes of it.
-fn in_time<T>(what: &str, work: impl FnOnce() -> T) -> T {
-    let clock = SystemClock::new();
-    let done = work();
-    let took = clock.elapsed();
-    assert!(took < BUDGET + GRACE, "{what} took {took:?}");
-    done
-}
-
-fn kind_of<T: std::fmt::Debug>(result: Result<T>) -> ErrorKind {
-    result.unwrap_err().kind()
-}
-
 #[test]
-fn a_killed_server_is_an_error_at_once_and_none_when_it_is_back() {
+fn a_server_is_killed_restarted_and_paused() {
     let server = Server::redis();
     let cache = open(at(server.address()));
-    for round in 0..5 {
-        cache.set("key", "value", SetOptions::new()).unwrap();
-        server.kill();
-        let error = in_time("get", || cache.get("key")).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
-        assert_eq!(error.retry(), Retry::Safe);
-        let error = in_time("set", || cache.set("key", "new", SetOptions::new()));
-        assert_eq!(kind_of(error), ErrorKind::Unavailable);
-        server.start();
-        // The very first operation works again.
-        if round % 2 == 0 {
-            assert_eq!(cache.get("key").unwrap(), None, "it was in memory only");
-        }
-    }
+    let trial = Trial::of(&cache, BUDGET);
+    trial.bears_a_restart_unseen(&server);
+    trial.bears_kills(&server);
+    trial.bears_a_pause(&server);
 }
 
 #[test]
-fn a_server_that_restarts_while_nobody_asks_is_not_noticed() {
-    let server = Server::redis();
-    let cache = open(at(server.address()));
-    assert_eq!(cache.increment("n", 1, Ttl::Default).unwrap(), 1);
-    server.kill();
-    server.start();
-    assert_eq!(cache.increment("n", 1, Ttl::Default).unwrap(), 1);
-}
-
-#[test]
-fn a_paused_server_costs_no_more_than_the_budget() {
-    let server = Server::redis();
-    let cache = open(at(server.address()));
-    cache.set("key", "value", SetOptions::new()).unwrap();
-    server.pause();
-    for _ in 0..3 {
-        assert_eq!(
-            kind_of(in_time("get", || cache.get("key"))),
-            ErrorKind::Timeout
-        );
-    }
-    let error = in_time("count", || cache.increment("n", 1, Ttl::Default)).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
-    server.resume();
-    let value = cache.get("key").unwrap();
-    assert_eq!(value.as_deref(), Some(&b"value"[..]));
-}
-
-/// Everything that a cache is asked, under a fault: an error or the truth, in time.
-fn ask_everything(cache: &Blocking, fault: Fault) {
-    let values = [None, Some(&b"value"[..])];
-    let place = format!("{fault:?}");
-    if let Ok(value) = in_time(&place, || cache.get("key")) {
-        assert!(values.contains(&value.as_deref()), "{place}: {value:?}");
-    }
-    if let Ok(found) = in_time(&place, || cache.get_many(&["key", "none"])) {
-        for (key, value) in found {
-            assert_eq!((&*key, &value[..]), ("key", &b"value"[..]), "{place}");
-        }
-    }
-    if let Ok(Some(entry)) = in_time(&place, || cache.get_entry("key")) {
-        assert_eq!(&entry.value[..], b"value", "{place}");
-    }
-    // Whether these were done nobody can say; but they come to an end.
-    let _ = in_time(&place, || cache.set("other", "1", SetOptions::new()));
-    let _ = in_time(&place, || cache.exists("key"));
-    let _ = in_time(&place, || cache.touch("key", Ttl::Never));
-    let _ = in_time(&place, || cache.ttl("key"));
-    let _ = in_time(&place, || cache.delete("other"));
-    let _ = in_time(&place, || cache.increment("count", 1, Ttl::Default));
-    let _ = in_time(&place, || cache.delete_many(&["a", "b"]));
-    let _ = in_time(&place, || {
-        cache.set_many(vec![("a".to_owned(), "1".into())], SetOptions::new())
-    });
-}
-
-#[test]
-fn under_every_fault_all_operations_end_in_time_and_none_tells_a_lie() {
+fn connections_fail_in_every_way() {
     let server = Server::redis();
     let proxy = FaultProxy::before(server.address());
     let cache = open(at(proxy.address()));
-    for fault in [
-        Fault::Delay(Duration::from_millis(20)),
-        Fault::Delay(Duration::from_secs(2)),
-        Fault::Cut,
-        Fault::Swallow,
-        Fault::Scramble,
-        Fault::Drip(Duration::from_millis(50)),
-    ] {
-        cache.set("key", "value", SetOptions::new()).unwrap();
-        proxy.set(fault);
-        for _ in 0..2 {
-            ask_everything(&cache, fault);
-        }
-        proxy.set(Fault::None);
-        let value = in_time("the first get after it", || cache.get("key")).unwrap();
-        assert_eq!(value.as_deref(), Some(&b"value"[..]), "after {fault:?}");
-    }
+    Trial::of(&cache, BUDGET).bears_faults(&proxy);
 }
 
 #[test]
@@ -141,43 +39,18 @@ fn new_connections_that_nobody_answers_end_in_time_too() {
     let proxy = FaultProxy::before(server.address());
     proxy.set(Fault::Swallow);
     let cache = open(at(proxy.address()));
-    ask_everything(&cache, Fault::Swallow);
+    Trial::of(&cache, BUDGET).ask_everything(Fault::Swallow);
     proxy.set(Fault::None);
-    assert_eq!(in_time("get", || cache.get("key")).unwrap(), None);
+    assert_eq!(cache.get("key").unwrap(), None);
 }
 
 #[test]
-fn a_read_whose_connection_is_cut_is_asked_again_and_a_count_is_not() {
+fn only_reads_are_asked_again() {
     let server = Server::redis();
     let proxy = FaultProxy::before(server.address());
-    let cache = open(at(proxy.address()).timeout(Duration::from_secs(20)));
-    cache.set("key", "value", SetOptions::new()).unwrap();
-    for is_read in [true, false] {
-        let turns = proxy.turns();
-        proxy.set(Fault::Swallow);
-        std::thread::scope(|scope| {
-            let asking = scope.spawn(|| {
-                if is_read {
-                    cache.get("key").map(|value| value.is_some())
-                } else {
-                    cache.increment("n", 1, Ttl::Default).map(|_| true)
-                }
-            });
-            while proxy.turns() == turns {
-                std::thread::yield_now();
-            }
-            proxy.set(Fault::Cut);
-            proxy.set(Fault::None);
-            let answer = asking.join().unwrap();
-            if is_read {
-                assert!(answer.unwrap(), "the value is there");
-            } else {
-                let error = answer.unwrap_err();
-                assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
-                assert_eq!(error.retry(), Retry::MaybeApplied);
-            }
-        });
-    }
+    let patience = Duration::from_secs(20);
+    let cache = open(at(proxy.address()).timeout(patience));
+    Trial::of(&cache, patience).repeats_only_reads(&proxy);
 }
 
 #[test]
