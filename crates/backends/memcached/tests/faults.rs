@@ -1,7 +1,5 @@
 //! Servers that are killed, paused or cut off: what callers see, and how soon it is over.
 
-#![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
-
 mod client;
 
 use std::net::SocketAddr;
