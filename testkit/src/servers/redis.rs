@@ -245,6 +245,7 @@ fn node_with(bus: u16) -> Server {
         command
             .args(["--cluster-enabled", "yes", "--cluster-node-timeout", "500"])
             .args(["--cluster-port", &bus.to_string()])
+            .args(["--cluster-require-full-coverage", "no"])
             .args(["--cluster-config-file", "nodes.conf"]);
         command
     })
