@@ -95,6 +95,14 @@ impl FaultProxy {
 }
 
 impl FaultProxy {
+    /// Cuts all connections that there are, and harms no others from now on.
+    pub fn cut(&self) {
+        let mut state = self.shared.state.lock();
+        state.cut();
+        state.fault = Fault::None;
+        self.shared.changed.notify_all();
+    }
+
     /// How many connections it has taken.
     pub fn connections(&self) -> u64 {
         self.shared.state.lock().connections

@@ -204,8 +204,7 @@ fn cut_off(proxy: &FaultProxy, work: impl Fn() -> Result<bool> + Send + Sync) ->
         while proxy.turns() == turns {
             std::thread::yield_now();
         }
-        proxy.set(Fault::Cut);
-        proxy.set(Fault::None);
+        proxy.cut();
         asking.join().expect("it comes to an end")
     })
 }
