@@ -91,7 +91,7 @@ impl MemcachedShell {
         line.trim_end().to_owned()
     }
 
-    /// Has the items whose names begin like this end so much sooner.
+    /// Has the items whose names begin like this end so much sooner, but for odd names.
     ///
     /// # Panics
     ///
@@ -151,8 +151,8 @@ impl MemcachedShell {
     }
 }
 
-/// A name as the crawler escapes it, as it is sent; `None` if it begins otherwise. One
-/// with odd bytes is sent as base64.
+/// A name as the crawler escapes it, as it is sent; `None` if it begins otherwise, or has
+/// bytes that cannot be sent as they are.
 fn sent_name(escaped: &str, beginning: &str) -> Option<String> {
     let mut bytes = Vec::new();
     let mut rest = escaped.as_bytes();
@@ -169,32 +169,6 @@ fn sent_name(escaped: &str, beginning: &str) -> Option<String> {
     if !bytes.starts_with(beginning.as_bytes()) {
         return None;
     }
-    if bytes.iter().all(u8::is_ascii_graphic) {
-        return String::from_utf8(bytes).ok();
-    }
-    Some(base64(&bytes) + " b")
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let four = |three: &[u8]| {
-        let bits = (0..3).fold(0, |bits, n| {
-            bits << 8 | usize::from(three.get(n).copied().unwrap_or(0))
-        });
-        (0..4)
-            .map(move |n| (n, (bits >> (18 - 6 * n)) & 63))
-            .collect::<Vec<_>>()
-    };
-    let mut text = String::new();
-    for three in bytes.chunks(3) {
-        for (n, digit) in four(three) {
-            let is_filled = n <= three.len();
-            text.push(if is_filled {
-                char::from(DIGITS[digit])
-            } else {
-                '='
-            });
-        }
-    }
-    text
+    let is_plain = bytes.iter().all(u8::is_ascii_graphic);
+    String::from_utf8(bytes).ok().filter(|_| is_plain)
 }

@@ -7,11 +7,10 @@ use bytes::Bytes;
 use larder_core::backend::distinct;
 use larder_core::{
     BatchReport, CacheBackend, CacheEntry, CacheStats, Capabilities, Capability, Condition,
-    Counter, Error, Pattern, Result, ScanPage, SetOptions, TagMatch, Ttl, TtlState, counter,
+    Counter, Error, Pattern, Result, Retry, ScanPage, SetOptions, TagMatch, Ttl, TtlState, counter,
 };
 
 use crate::builder::MemcachedBuilder;
-use crate::errors::Repeat;
 use crate::name::Name;
 use crate::protocol::Command;
 use crate::store::{Store, last, present};
@@ -166,7 +165,7 @@ impl CacheBackend for MemcachedBackend {
             let command = Command::new("mg", &name).flags("vft");
             (store.pool.server_of(&name), vec![command])
         });
-        let answers = store.pool.send_all(requests.collect(), Repeat::Safe).await;
+        let answers = store.pool.send_all(requests.collect(), Retry::Safe).await;
         let mut found = Vec::with_capacity(keys.len());
         let (mut answered, mut failed) = (false, None);
         for ((key, full), answer) in keys.into_iter().zip(answers) {
@@ -217,7 +216,7 @@ impl CacheBackend for MemcachedBackend {
             }
         }
         let (keys, requests): (Vec<_>, Vec<_>) = requests.into_iter().unzip();
-        let answers = store.pool.send_all(requests, Repeat::Never).await;
+        let answers = store.pool.send_all(requests, Retry::MaybeApplied).await;
         for (key, answer) in keys.into_iter().zip(answers) {
             let answer = answer.and_then(last);
             report.record(key, store.was_set(answer));

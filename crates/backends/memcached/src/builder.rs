@@ -25,7 +25,6 @@ pub(crate) struct Settings {
     pub(crate) default_ttl: Option<Duration>,
     pub(crate) max_value_bytes: usize,
     pub(crate) key_index: bool,
-    pub(crate) timeout: Duration,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -158,7 +157,6 @@ impl MemcachedBuilder {
             default_ttl: self.default_ttl,
             max_value_bytes: self.max_value_bytes,
             key_index: self.key_index,
-            timeout: self.timeout,
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
         };
         Ok(MemcachedBackend::new(Store {

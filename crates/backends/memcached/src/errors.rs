@@ -4,15 +4,6 @@ use std::io;
 
 use larder_core::{Error, ErrorKind, Retry};
 
-/// Whether a request may be sent again when nobody knows whether it arrived.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Repeat {
-    /// It only reads.
-    Safe,
-    /// It changes something: a second time might undo what came between.
-    Never,
-}
-
 /// No answer came within the time allowed.
 pub(crate) fn too_slow(address: &str) -> Error {
     let message = format!("no answer from {address} in the time allowed");

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use larder_core::{Error, Result, Retry};
+use larder_core::{Result, Retry};
+use tokio::time::Instant;
 
-use crate::errors::{Repeat, unexpected};
+use crate::errors::unexpected;
 use crate::name::Name;
 use crate::node::{Failure, Link, Node};
 use crate::protocol::{Answer, Command};
@@ -33,6 +34,11 @@ impl Pool {
         }
     }
 
+    /// Until when an operation that begins now may take.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.nodes[0].deadline()
+    }
+
     /// The number of the server that has a name.
     pub(crate) fn server_of(&self, name: &Name) -> usize {
         self.ring.server_of(&name.bytes)
@@ -47,9 +53,9 @@ impl Pool {
         &self,
         name: &Name,
         commands: &[Command],
-        repeat: Repeat,
+        if_lost: Retry,
     ) -> Result<Vec<Answer>> {
-        run(self.node_of(name), commands, repeat).await
+        run(self.node_of(name), commands, if_lost).await
     }
 
     /// Sends one command and waits for its answer.
@@ -57,19 +63,19 @@ impl Pool {
         &self,
         name: &Name,
         command: Command,
-        repeat: Repeat,
+        if_lost: Retry,
     ) -> Result<Answer> {
-        let mut answers = self.send(name, &[command], repeat).await?;
+        let mut answers = self.send(name, &[command], if_lost).await?;
         answers.pop().ok_or_else(|| unexpected("a command"))
     }
 
-    /// Sends `each` commands about every name, in one go to each server, and tells what
+    /// Sends the commands about every name, in one go to each server, and tells what
     /// became of those about each name, in their order. What one server does not answer
     /// does not harm the others.
     pub(crate) async fn send_all(
         &self,
         requests: Vec<(usize, Vec<Command>)>,
-        repeat: Repeat,
+        if_lost: Retry,
     ) -> Vec<Result<Vec<Answer>>> {
         let mut groups: Vec<Vec<usize>> = vec![Vec::new(); self.nodes.len()];
         for (number, (server, _)) in requests.iter().enumerate() {
@@ -82,7 +88,7 @@ impl Pool {
             .map(|(server, numbers)| async move {
                 let mut outcomes = Vec::with_capacity(numbers.len());
                 for some in numbers.chunks(MOST_AT_ONCE) {
-                    outcomes.extend(run_some(&self.nodes[server], requests, some, repeat).await);
+                    outcomes.extend(run_some(&self.nodes[server], requests, some, if_lost).await);
                 }
                 outcomes
             });
@@ -103,11 +109,11 @@ async fn run_some(
     node: &Node,
     requests: &[(usize, Vec<Command>)],
     numbers: &[usize],
-    repeat: Repeat,
+    if_lost: Retry,
 ) -> Vec<Result<Vec<Answer>>> {
     let of = |number: &usize| &requests[*number].1;
     let commands: Vec<Command> = numbers.iter().flat_map(of).cloned().collect();
-    match run(node, &commands, repeat).await {
+    match run(node, &commands, if_lost).await {
         Ok(answers) => {
             let mut answers = answers.into_iter();
             let some = |number| answers.by_ref().take(of(number).len()).collect();
@@ -118,19 +124,19 @@ async fn run_some(
 }
 
 /// Sends commands to one server; what only reads, and got lost, once more.
-pub(crate) async fn run(node: &Node, commands: &[Command], repeat: Repeat) -> Result<Vec<Answer>> {
+pub(crate) async fn run(node: &Node, commands: &[Command], if_lost: Retry) -> Result<Vec<Answer>> {
     let deadline = node.deadline();
     let failure = match node.run(commands, deadline).await {
         Ok(answers) => return Ok(answers),
         Err(failure) => failure,
     };
-    match (failure, repeat) {
+    match (failure, if_lost) {
         (Failure::NotSent(error), _) => Err(error),
         (Failure::Lost(error), _) if error.retry() == Retry::Never => Err(error),
-        (Failure::Lost(error), Repeat::Never) => Err(error.with_retry(Retry::MaybeApplied)),
-        (Failure::Lost(_), Repeat::Safe) => {
+        (Failure::Lost(_), Retry::Safe) => {
             let again = node.run(commands, deadline).await;
-            again.map_err(|failure| -> Error { failure.into_error() })
+            again.map_err(Failure::into_error)
         }
+        (Failure::Lost(error), if_lost) => Err(error.with_retry(if_lost)),
     }
 }

@@ -10,7 +10,7 @@ use larder_core::{
 };
 
 use crate::builder::Settings;
-use crate::errors::{Repeat, refused, too_slow, unexpected};
+use crate::errors::{refused, too_slow, unexpected};
 use crate::name::Name;
 use crate::pool::Pool;
 use crate::protocol::{Answer, Command};
@@ -61,7 +61,7 @@ impl Store {
 
     /// Does what takes several exchanges within the time of one.
     pub(crate) async fn in_time<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        match tokio::time::timeout(self.settings.timeout, work).await {
+        match tokio::time::timeout_at(self.pool.deadline(), work).await {
             Ok(done) => done,
             Err(_) => Err(too_slow("the server").with_retry(Retry::MaybeApplied)),
         }
@@ -71,7 +71,7 @@ impl Store {
     pub(crate) async fn look(&self, full: &str, name: &Name) -> Result<Option<Present>> {
         debug_assert!(*name == Name::of(full), "the name is the key's");
         let command = Command::new("mg", name).flags("vftc");
-        present(Some(self.pool.send_one(name, command, Repeat::Safe).await?))
+        present(Some(self.pool.send_one(name, command, Retry::Safe).await?))
     }
 
     /// What is in an item, counted as a hit or a miss.
@@ -95,7 +95,7 @@ impl Store {
     /// What is said of a live item beside its value: marks, and the server's seconds.
     pub(crate) async fn marks_of(&self, name: &Name) -> Result<Option<(Marks, Option<u64>)>> {
         let command = Command::new("mg", name).flags("ft");
-        match self.pool.send_one(name, command, Repeat::Safe).await? {
+        match self.pool.send_one(name, command, Retry::Safe).await? {
             Answer::Yes(flags, _) => {
                 let marks = Marks(flags.number('f').unwrap_or_default());
                 let is_alive = !marks.is_over(self.now());
@@ -128,7 +128,11 @@ impl Store {
     /// Stores a value, whatever is there.
     pub(crate) async fn set(&self, full: &str, value: Bytes, options: &SetOptions) -> Result<bool> {
         let (name, command) = self.set_command(full, value, options).await?;
-        self.was_set(self.pool.send_one(&name, command, Repeat::Never).await)
+        self.was_set(
+            self.pool
+                .send_one(&name, command, Retry::MaybeApplied)
+                .await,
+        )
     }
 
     /// The command that stores a value, whatever is there.
@@ -199,7 +203,11 @@ impl Store {
                 return Ok(false);
             }
             let command = only_if_unchanged(command, found.as_ref());
-            match self.pool.send_one(&name, command, Repeat::Never).await? {
+            match self
+                .pool
+                .send_one(&name, command, Retry::MaybeApplied)
+                .await?
+            {
                 Answer::NotStored | Answer::Exists | Answer::Missing => {}
                 answer => return self.was_set(Ok(answer)),
             }
@@ -216,7 +224,10 @@ impl Store {
             ];
             (server, commands)
         });
-        let answers = self.pool.send_all(requests.collect(), Repeat::Never).await;
+        let answers = self
+            .pool
+            .send_all(requests.collect(), Retry::MaybeApplied)
+            .await;
         let now = self.now();
         let mut removed = 0;
         for answers in answers {
@@ -260,7 +271,7 @@ impl Store {
             .flag('N', seconds)
             .flags("v");
         let commands = [Command::new("mg", name).flags("f"), add];
-        let answers = self.pool.send(name, &commands, Repeat::Never).await?;
+        let answers = self.pool.send(name, &commands, Retry::MaybeApplied).await?;
         let [was, answer] = &answers[..] else {
             return Err(unexpected("ma"));
         };
@@ -281,7 +292,7 @@ impl Store {
                     .flag('D', more)
                     .flags("v")
                     .flag('M', 'D');
-                self.pool.send_one(name, back, Repeat::Never).await?;
+                self.pool.send_one(name, back, Retry::MaybeApplied).await?;
                 Ok(None)
             }
             Answer::Refused(text) if text.contains("non-numeric") => Ok(None),
@@ -320,7 +331,11 @@ impl Store {
                 (delta, self.store_command(full, name, content, ttl).await?)
             };
             let command = only_if_unchanged(command, found.as_ref());
-            match self.pool.send_one(name, command, Repeat::Never).await? {
+            match self
+                .pool
+                .send_one(name, command, Retry::MaybeApplied)
+                .await?
+            {
                 Answer::Yes(..) => return Ok(sum),
                 Answer::NotStored | Answer::Exists | Answer::Missing => {}
                 Answer::Refused(text) => return Err(refused(&text)),
@@ -354,7 +369,11 @@ impl Store {
             } else {
                 Command::new("mg", &name).flag('T', seconds)
             };
-            match self.pool.send_one(&name, command, Repeat::Never).await? {
+            match self
+                .pool
+                .send_one(&name, command, Retry::MaybeApplied)
+                .await?
+            {
                 Answer::Yes(..) => return Ok(true),
                 Answer::Exists | Answer::Missing | Answer::NotStored => {}
                 Answer::Refused(text) => return Err(refused(&text)),

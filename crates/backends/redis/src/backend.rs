@@ -8,14 +8,14 @@ use bytes::Bytes;
 use larder_core::backend::distinct;
 use larder_core::{
     BatchReport, CacheBackend, CacheEntry, CacheStats, Capabilities, Capability, Condition,
-    Counter, Error, ErrorKind, Pattern, Result, ScanPage, SetOptions, StatsRecorder, TagMatch, Ttl,
-    TtlState, counter,
+    Counter, Error, ErrorKind, Pattern, Result, Retry, ScanPage, SetOptions, StatsRecorder,
+    TagMatch, Ttl, TtlState, counter,
 };
 use redis::{Cmd, Value};
 
 use crate::builder::{RedisBuilder, Settings};
 use crate::census::Census;
-use crate::errors::{Repeat, read, unexpected};
+use crate::errors::{read, unexpected};
 use crate::fleet::Fleet;
 use crate::listen::{Listener, Topic};
 use crate::send::Request;
@@ -111,7 +111,7 @@ impl RedisBackend {
     /// If the server cannot be reached; then some may have heard it.
     pub async fn publish(&self, channel: &str, message: Bytes) -> Result<()> {
         let inner = &*self.0;
-        let mut request = inner.request(Repeat::Never, "PUBLISH", channel);
+        let mut request = inner.request(Retry::MaybeApplied, "PUBLISH", channel);
         request.cmd.arg(&message[..]);
         inner.fleet.send_one(request).await.map(drop)
     }
@@ -132,9 +132,9 @@ impl Inner {
     }
 
     /// A command about one key.
-    fn request(&self, repeat: Repeat, name: &str, key: &str) -> Request {
+    fn request(&self, if_lost: Retry, name: &str, key: &str) -> Request {
         let full = self.full(key);
-        request_full(repeat, name, full.as_bytes())
+        request_full(if_lost, name, full.as_bytes())
     }
 
     /// How long what is stored lives, in whole milliseconds of the server.
@@ -147,7 +147,7 @@ impl Inner {
     fn set_request(&self, key: &str, value: Bytes, options: &SetOptions) -> Request {
         let now = self.settings.clock.now();
         let stored = to_stored(value, options.metadata.clone(), now);
-        let mut request = self.request(Repeat::Never, "SET", key);
+        let mut request = self.request(Retry::MaybeApplied, "SET", key);
         request.cmd.arg(&stored[..]);
         if let Some(millis) = self.lifetime(options.ttl) {
             request.cmd.arg("PX").arg(millis);
@@ -200,7 +200,7 @@ impl Inner {
     async fn unlink(&self, keys: impl IntoIterator<Item = &[u8]>) -> Result<u64> {
         let requests: Vec<Request> = keys
             .into_iter()
-            .map(|key| request_full(Repeat::Never, "UNLINK", key))
+            .map(|key| request_full(Retry::MaybeApplied, "UNLINK", key))
             .collect();
         let mut removed = 0;
         for answer in self.fleet.send(&requests).await {
@@ -210,17 +210,17 @@ impl Inner {
     }
 }
 
-fn request_full(repeat: Repeat, name: &str, full: &[u8]) -> Request {
+fn request_full(if_lost: Retry, name: &str, full: &[u8]) -> Request {
     let mut cmd = Cmd::new();
     cmd.arg(name).arg(full);
-    request_of(repeat, cmd, full)
+    request_of(if_lost, cmd, full)
 }
 
-fn request_of(repeat: Repeat, cmd: Cmd, full: &[u8]) -> Request {
+fn request_of(if_lost: Retry, cmd: Cmd, full: &[u8]) -> Request {
     Request {
         cmd,
         slot: slot_of(full),
-        repeat,
+        if_lost,
     }
 }
 
@@ -256,7 +256,7 @@ fn two(answers: Vec<Result<Value>>) -> Result<(Result<Value>, Result<Value>)> {
 impl CacheBackend for RedisBackend {
     async fn get(&self, key: &str) -> Result<Option<Bytes>> {
         let inner = &*self.0;
-        let request = inner.request(Repeat::Safe, "GET", key);
+        let request = inner.request(Retry::Safe, "GET", key);
         inner.seen(inner.fleet.send_one(request).await, value_of)
     }
 
@@ -268,7 +268,7 @@ impl CacheBackend for RedisBackend {
 
     async fn delete(&self, key: &str) -> Result<bool> {
         let inner = &*self.0;
-        let request = inner.request(Repeat::Never, "UNLINK", key);
+        let request = inner.request(Retry::MaybeApplied, "UNLINK", key);
         let was_there = is_one(inner.fleet.send_one(request).await)?;
         inner.stats.add(Counter::Delete, u64::from(was_there));
         Ok(was_there)
@@ -279,7 +279,7 @@ impl CacheBackend for RedisBackend {
         is_one(
             inner
                 .fleet
-                .send_one(inner.request(Repeat::Safe, "EXISTS", key))
+                .send_one(inner.request(Retry::Safe, "EXISTS", key))
                 .await,
         )
     }
@@ -327,7 +327,7 @@ impl CacheBackend for RedisBackend {
 
     async fn get_entry(&self, key: &str) -> Result<Option<CacheEntry>> {
         let inner = &*self.0;
-        let requests = ["GET", "PTTL"].map(|name| inner.request(Repeat::Safe, name, key));
+        let requests = ["GET", "PTTL"].map(|name| inner.request(Retry::Safe, name, key));
         let (value, ttl) = two(inner.fleet.send(&requests).await)?;
         let ttl = ttl_of(ttl)?;
         let now = inner.settings.clock.now();
@@ -343,7 +343,7 @@ impl CacheBackend for RedisBackend {
         let keys: Vec<&str> = distinct(keys).collect();
         let requests: Vec<Request> = keys
             .iter()
-            .map(|key| inner.request(Repeat::Safe, "GET", key))
+            .map(|key| inner.request(Retry::Safe, "GET", key))
             .collect();
         let mut found = Vec::with_capacity(keys.len());
         let (mut answered, mut failed) = (false, None);
@@ -429,9 +429,9 @@ impl CacheBackend for RedisBackend {
             let full = inner.full(key);
             let mut cmd = redis::cmd("EVAL");
             cmd.arg(COUNT).arg(1).arg(&full).arg(delta).arg(millis);
-            request_of(Repeat::Never, cmd, full.as_bytes())
+            request_of(Retry::MaybeApplied, cmd, full.as_bytes())
         } else {
-            let mut request = inner.request(Repeat::Never, "INCRBY", key);
+            let mut request = inner.request(Retry::MaybeApplied, "INCRBY", key);
             request.cmd.arg(delta);
             request
         };
@@ -449,21 +449,21 @@ impl CacheBackend for RedisBackend {
         let inner = &*self.0;
         let Some(millis) = inner.lifetime(ttl) else {
             let requests = [
-                inner.request(Repeat::Never, "PERSIST", key),
-                inner.request(Repeat::Safe, "EXISTS", key),
+                inner.request(Retry::MaybeApplied, "PERSIST", key),
+                inner.request(Retry::Safe, "EXISTS", key),
             ];
             let (persisted, exists) = two(inner.fleet.send(&requests).await)?;
             persisted?;
             return is_one(exists);
         };
-        let mut request = inner.request(Repeat::Never, "PEXPIRE", key);
+        let mut request = inner.request(Retry::MaybeApplied, "PEXPIRE", key);
         request.cmd.arg(millis);
         is_one(inner.fleet.send_one(request).await)
     }
 
     async fn ttl(&self, key: &str) -> Result<Option<TtlState>> {
         let inner = &*self.0;
-        let request = inner.request(Repeat::Safe, "PTTL", key);
+        let request = inner.request(Retry::Safe, "PTTL", key);
         ttl_of(inner.fleet.send_one(request).await)
     }
 

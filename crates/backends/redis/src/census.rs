@@ -7,12 +7,11 @@
 
 use std::time::Duration;
 
-use larder_core::{Clock, Result};
-use parking_lot::Mutex;
+use larder_core::{Clock, Result, Retry};
 use redis::Value;
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::Mutex;
 
-use crate::errors::{Repeat, unexpected};
+use crate::errors::unexpected;
 use crate::fleet::{Fleet, ask_one};
 use crate::send::Request;
 use crate::slot::slot_of;
@@ -35,9 +34,8 @@ pub(crate) struct Counted {
 /// Counts, and remembers estimates.
 #[derive(Debug, Default)]
 pub(crate) struct Census {
+    /// When it was made; whoever counts holds it, so that one does at a time.
     estimate: Mutex<Option<(Duration, Counted)>>,
-    /// One caller counts at a time.
-    counting: AsyncMutex<()>,
 }
 
 impl Census {
@@ -48,10 +46,9 @@ impl Census {
         prefix: &str,
         clock: &dyn Clock,
     ) -> Result<Counted> {
-        let _counting = self.counting.lock().await;
+        let mut estimate = self.estimate.lock().await;
         let now = clock.elapsed();
-        let estimate = *self.estimate.lock();
-        if let Some((then, counted)) = estimate
+        if let Some((then, counted)) = *estimate
             && now.saturating_sub(then) < KEPT
         {
             return Ok(counted);
@@ -75,7 +72,7 @@ impl Census {
         }
         let bytes = scaled(of_sized, entries, sized.len() as u64);
         let counted = Counted { entries, bytes };
-        *self.estimate.lock() = (all > MOST_WALKED).then_some((now, counted));
+        *estimate = (all > MOST_WALKED).then_some((now, counted));
         Ok(counted)
     }
 }
@@ -94,7 +91,7 @@ async fn sizes(fleet: &Fleet, keys: &[Vec<u8>]) -> Result<u64> {
         Request {
             cmd,
             slot: slot_of(key),
-            repeat: Repeat::Safe,
+            if_lost: Retry::Safe,
         }
     };
     let requests: Vec<Request> = keys.iter().map(ask).collect();

@@ -137,6 +137,9 @@ impl Fleet {
             Ok(map) => {
                 let map = Arc::new(map);
                 *self.map.write() = Some(Arc::clone(&map));
+                // Who is in no map any more, and has no request, is forgotten.
+                let is_wanted = |node: &Arc<Node>| Arc::strong_count(node) > 1;
+                self.met.lock().retain(|_, node| is_wanted(node));
                 Ok(map)
             }
             Err(error) => {

@@ -63,10 +63,19 @@ pub enum Heard {
 /// ```
 pub struct Listener {
     heard: mpsc::Receiver<Heard>,
-    overflow: Arc<AtomicBool>,
-    /// To be told after an overflow.
-    again: bool,
+    state: Arc<State>,
+    /// An overflow was told, but not yet whether anything is heard again.
+    is_told: bool,
     task: AbortHandle,
+}
+
+/// What has to be known even when no more fits into the queue.
+#[derive(Debug, Default)]
+struct State {
+    /// Something did not fit.
+    overflow: AtomicBool,
+    /// All connections stand.
+    is_listening: AtomicBool,
 }
 
 /// What to listen to.
@@ -81,12 +90,14 @@ pub(crate) enum Topic {
 impl Listener {
     /// What is heard next; waits for it. `None` if the runtime ends.
     pub async fn next(&mut self) -> Option<Heard> {
-        if std::mem::take(&mut self.again) {
+        let state = &self.state;
+        // Ordering: relaxed, whoever sees it late hears it with the next.
+        let is_listening = || state.is_listening.load(Ordering::Relaxed);
+        if std::mem::take(&mut self.is_told) && is_listening() {
             return Some(Heard::Listening);
         }
-        // Ordering: relaxed, whoever sees it late hears it with the next.
-        if self.overflow.swap(false, Ordering::Relaxed) {
-            self.again = true;
+        if state.overflow.swap(false, Ordering::Relaxed) {
+            self.is_told = true;
             return Some(Heard::Lost);
         }
         self.heard.recv().await
@@ -94,18 +105,18 @@ impl Listener {
 
     pub(crate) fn start(fleet: Arc<Fleet>, topic: Topic) -> Self {
         let (sender, heard) = mpsc::channel(MOST_UNTAKEN);
-        let overflow = Arc::new(AtomicBool::new(false));
+        let state = Arc::new(State::default());
         let ear = Ear {
             topic,
             sender,
-            overflow: Arc::clone(&overflow),
+            state: Arc::clone(&state),
             ended: Arc::default(),
         };
         let task = tokio::spawn(async move { ear.listen(&fleet).await });
         Self {
             heard,
-            overflow,
-            again: false,
+            state,
+            is_told: false,
             task: task.abort_handle(),
         }
     }
@@ -121,6 +132,10 @@ impl fmt::Debug for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Listener")
             .field("untaken", &self.heard.len())
+            .field(
+                "is_listening",
+                &self.state.is_listening.load(Ordering::Relaxed),
+            )
             .finish_non_exhaustive()
     }
 }
@@ -130,7 +145,7 @@ impl fmt::Debug for Listener {
 struct Ear {
     topic: Topic,
     sender: mpsc::Sender<Heard>,
-    overflow: Arc<AtomicBool>,
+    state: Arc<State>,
     /// A connection ended.
     ended: Arc<Notify>,
 }
@@ -146,8 +161,10 @@ impl Ear {
             };
             if let Some(mut lines) = self.connect(fleet, &map).await {
                 pause = FIRST_PAUSE;
+                self.state.is_listening.store(true, Ordering::Relaxed);
                 self.say(Heard::Listening);
                 self.wait_for_the_end(fleet, &map, &mut lines).await;
+                self.state.is_listening.store(false, Ordering::Relaxed);
                 self.say(Heard::Lost);
             } else {
                 // Ends early if nobody wants to hear any more.
@@ -255,7 +272,7 @@ impl Ear {
 
     fn say(&self, heard: Heard) {
         if self.sender.try_send(heard).is_err() {
-            self.overflow.store(true, Ordering::Relaxed);
+            self.state.overflow.store(true, Ordering::Relaxed);
         }
     }
 }

@@ -62,6 +62,21 @@ impl Drop for UnderWay {
     }
 }
 
+/// A line that was asked for a sign of life: without one, even if the caller has lost
+/// patience, it is over.
+struct Asked<'a> {
+    line: &'a Line,
+    is_answered: bool,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            self.line.is_over.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 /// What is sent in one go.
 #[derive(Clone, Copy)]
 pub(crate) enum Commands<'a> {
@@ -217,13 +232,15 @@ impl Node {
         if u128::from(silent) < self.link.health_check_interval.as_millis() {
             return true;
         }
-        // Should the caller lose patience meanwhile, then nobody answers.
-        line.is_over.store(true, Ordering::Relaxed);
+        let mut asked = Asked {
+            line,
+            is_answered: false,
+        };
         let mut connection = line.connection.clone();
-        let asked: RedisResult<()> = redis::cmd("PING").query_async(&mut connection).await;
+        let answer: RedisResult<()> = redis::cmd("PING").query_async(&mut connection).await;
         line.heard.store(self.now(), Ordering::Relaxed);
-        line.is_over.store(asked.is_err(), Ordering::Relaxed);
-        asked.is_ok()
+        asked.is_answered = answer.is_ok();
+        asked.is_answered
     }
 
     async fn connect(&self, last: &mut LastFailure) -> Result<Arc<Line>, Error> {

@@ -5,7 +5,7 @@ use larder_core::{Error, ErrorKind, Result, Retry};
 use redis::{Cmd, Pipeline, RedisError, ServerErrorKind, Value};
 use tokio::time::Instant;
 
-use crate::errors::{Repeat, refused, unexpected};
+use crate::errors::{refused, unexpected};
 use crate::fleet::{Fleet, Map};
 use crate::node::{Commands, Failure, Node};
 
@@ -19,7 +19,8 @@ const ATTEMPTS: usize = 3;
 pub(crate) struct Request {
     pub(crate) cmd: Cmd,
     pub(crate) slot: u16,
-    pub(crate) repeat: Repeat,
+    /// What an answer that got lost means: what only reads is sent again.
+    pub(crate) if_lost: Retry,
 }
 
 /// What became of a request.
@@ -116,7 +117,7 @@ impl Fleet {
                 .collect(),
             Err(failure) => numbers
                 .iter()
-                .map(|number| self.judge_failure(&failure, requests[*number].repeat))
+                .map(|number| self.judge_failure(&failure, requests[*number].if_lost))
                 .collect(),
         }
     }
@@ -143,13 +144,13 @@ impl Fleet {
         }
     }
 
-    fn judge_failure(&self, failure: &Failure, repeat: Repeat) -> Outcome {
-        match (failure, repeat) {
+    fn judge_failure(&self, failure: &Failure, if_lost: Retry) -> Outcome {
+        match (failure, if_lost) {
             (Failure::NotSent(error), _) if self.can_change() => Outcome::Again(error.clone()),
             (Failure::NotSent(error), _) => Outcome::Done(Err(error.clone())),
-            (Failure::Lost(error), Repeat::Safe) => Outcome::Again(error.clone()),
-            (Failure::Lost(error), Repeat::Never) => {
-                Outcome::Done(Err(error.clone().with_retry(Retry::MaybeApplied)))
+            (Failure::Lost(error), Retry::Safe) => Outcome::Again(error.clone()),
+            (Failure::Lost(error), if_lost) => {
+                Outcome::Done(Err(error.clone().with_retry(if_lost)))
             }
         }
     }
@@ -168,7 +169,7 @@ impl Fleet {
                 Some(answer) => Ok(answer),
                 None => Err(unexpected("a command")),
             },
-            Err(failure) => match self.judge_failure(&failure, request.repeat) {
+            Err(failure) => match self.judge_failure(&failure, request.if_lost) {
                 Outcome::Done(answer) => answer,
                 Outcome::Again(error) => Err(error),
                 Outcome::Ask(_) => Err(no_owner()),

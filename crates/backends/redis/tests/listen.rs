@@ -140,6 +140,48 @@ fn who_does_not_keep_up_is_told() {
 }
 
 #[test]
+fn a_loss_that_no_more_fits_is_said_too_and_not_taken_for_the_end_of_it() {
+    let server = Server::redis();
+    let proxy = FaultProxy::before(server.address());
+    let backend = at(proxy.address());
+    let shell = server.shell();
+    runtime().block_on(async {
+        let mut changes = backend.track();
+        hear(&mut changes, &Heard::Listening).await;
+        for n in 0..6_000 {
+            shell.call(&["SET", &format!("shop:{n}"), "1"]);
+        }
+        // All that will come has come, and now nothing will.
+        assert_eq!(shell.call(&["PING"]), "PONG");
+        until(&changes, "untaken: 4096").await;
+        proxy.set(Fault::Cut);
+        until(&changes, "is_listening: false").await;
+        let mut heard = Vec::new();
+        while let Ok(next) = tokio::time::timeout(Duration::from_millis(300), changes.next()).await
+        {
+            heard.push(next.unwrap());
+        }
+        assert_eq!(heard[0], Heard::Lost);
+        assert!(!heard.contains(&Heard::Listening), "nobody listens");
+        proxy.set(Fault::None);
+        hear(&mut changes, &Heard::Listening).await;
+        shell.call(&["SET", "shop:key", "1"]);
+        hear(&mut changes, &changed("key")).await;
+    });
+}
+
+/// Waits until a listener says this of itself.
+async fn until(listener: &Listener, what: &str) {
+    let seen = async {
+        while !format!("{listener:?}").contains(what) {
+            tokio::task::yield_now().await;
+        }
+    };
+    let seen = tokio::time::timeout(Duration::from_secs(20), seen).await;
+    assert!(seen.is_ok(), "{listener:?} never has {what}");
+}
+
+#[test]
 fn in_a_cluster_all_masters_are_heard_the_new_ones_too() {
     let cluster = RedisCluster::start(true);
     let seed = format!("redis://{}", cluster.nodes[0].address());
