@@ -6,10 +6,12 @@ use std::process::{Command, ExitCode};
 use larder_benches::{hit_ratio, latency, speed, traces};
 
 const HELP: &str = "\
-Compares the engine with its peers, all in one run and interleaved.
+Compares the engine with its peers, all in one run and interleaved; and the backends
+with the clients that they are made of.
 
 Usage: cargo xtask bench engine [OPTIONS]
        cargo xtask bench hit-ratio [OPTIONS]
+       cargo xtask bench backends [OPTIONS], see cargo xtask bench backends --help
 
 engine: processor time per operation, latency, memory, and how fast it comes back
   --only NAME    read-only, read-through, write-heavy, latency, memory or expiry
@@ -42,7 +44,7 @@ fn run(mut words: impl Iterator<Item = String>) -> Result<(), String> {
             Ok(())
         }
         Some(other) => Err(format!(
-            "there is no bench {other}; there are engine and hit-ratio"
+            "there is no bench {other}; there are engine, hit-ratio and backends"
         )),
     }
 }

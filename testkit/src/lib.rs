@@ -15,6 +15,8 @@
 //! ```
 
 mod conformance;
+#[cfg(feature = "servers")]
+mod kill;
 mod model;
 mod model_backend;
 #[cfg(feature = "servers")]
@@ -23,6 +25,8 @@ mod six_methods;
 mod subject;
 pub mod suite;
 
+#[cfg(feature = "servers")]
+pub use kill::kill_while_writing;
 pub use larder_core::{ManualClock, SharedBackend};
 pub use model::{Item, Model};
 pub use model_backend::ModelBackend;

@@ -13,6 +13,7 @@ use larder_layers::{
 use larder_memcached::MemcachedBackend;
 use larder_memory::InMemoryBackend;
 use larder_redis::{RedisBackend, RedisBuilder};
+use larder_sql::{SqlBackend, SqlBuilder};
 use larder_testkit::servers::{RedisCluster, RedisShell, Server};
 use larder_testkit::{CASES, ModelBackend, SixMethods, Subject};
 use libtest_mimic::{Arguments, Trial};
@@ -115,6 +116,36 @@ const ROWS: &[Row] = &[
         make: || memcached(true, &[&encryption(), &zstd(), &namespace()]),
     },
     Row {
+        name: "sqlite/bare",
+        make: || sqlite(&[]),
+    },
+    Row {
+        name: "sqlite/everything",
+        make: || sqlite(&[&encryption(), &zstd(), &namespace()]),
+    },
+    Row {
+        name: "postgres/bare",
+        make: || sql(POSTGRES.get_or_init(Server::postgres), &[]),
+    },
+    Row {
+        name: "postgres/everything",
+        make: || {
+            let values: [&dyn Layer; 3] = [&encryption(), &zstd(), &namespace()];
+            sql(POSTGRES.get_or_init(Server::postgres), &values)
+        },
+    },
+    Row {
+        name: "mariadb/bare",
+        make: || sql(MARIADB.get_or_init(Server::mariadb), &[]),
+    },
+    Row {
+        name: "mariadb/everything",
+        make: || {
+            let values: [&dyn Layer; 3] = [&encryption(), &zstd(), &namespace()];
+            sql(MARIADB.get_or_init(Server::mariadb), &values)
+        },
+    },
+    Row {
         name: "six_methods/bare",
         make: || Subject::new(SixMethods::with_clock),
     },
@@ -211,6 +242,37 @@ fn memcached(key_index: bool, layers: &[&dyn Layer]) -> Subject {
         })
 }
 
+/// The databases of all trials.
+static POSTGRES: OnceLock<Server> = OnceLock::new();
+static MARIADB: OnceLock<Server> = OnceLock::new();
+
+/// A database server, with a table that nobody else has, in layers.
+fn sql(server: &Server, layers: &[&dyn Layer]) -> Subject {
+    let table = format!("trial_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+    on_sql(SqlBackend::at(server.sql_url()).table(table), layers)
+}
+
+/// SQLite in a folder of its own, in layers.
+fn sqlite(layers: &[&dyn Layer]) -> Subject {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let builder = SqlBackend::sqlite(folder.path().join("cache.db"));
+    // The folder goes with the subject.
+    on_sql(builder, layers).with_check(move || assert!(folder.path().exists()))
+}
+
+fn on_sql(builder: SqlBuilder, layers: &[&dyn Layer]) -> Subject {
+    let builder = builder.key_prefix("trial%_");
+    let subject = Subject::new(|clock| {
+        let backend = builder.clock(Arc::new(clock)).build();
+        stacked(backend.expect("legal settings"), layers)
+    });
+    let subject = in_runtime(subject).without_expired_counts();
+    if layers.is_empty() {
+        return subject;
+    }
+    subject.without_sizes()
+}
+
 fn stacked(backend: impl CacheBackend, layers: &[&dyn Layer]) -> SharedBackend {
     let bare = SharedBackend::new(backend);
     layers.iter().fold(bare, |inner, layer| layer.layer(inner))
@@ -273,7 +335,9 @@ fn main() {
     // What is static is never dropped.
     let nodes = CLUSTER.get().into_iter().flat_map(|cluster| &cluster.nodes);
     let memcached = MEMCACHED.get().into_iter().flatten();
+    let databases = POSTGRES.get().into_iter().chain(MARIADB.get());
     let all = REDIS.get().into_iter().chain(nodes).chain(memcached);
+    let all = all.chain(databases);
     all.for_each(Server::kill);
     conclusion.exit();
 }

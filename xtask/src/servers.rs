@@ -8,7 +8,13 @@ use crate::command::{Tally, answers};
 use crate::workspace::Workspace;
 
 /// A program with the package that has it, as Debian names it.
-const PROGRAMS: [(&str, &str); 2] = [("redis-server", "redis-server"), ("memcached", "memcached")];
+const PROGRAMS: [(&str, &str); 5] = [
+    ("redis-server", "redis-server"),
+    ("memcached", "memcached"),
+    ("pg_ctlcluster", "postgresql"),
+    ("mariadbd", "mariadb-server"),
+    ("pkill", "procps"),
+];
 /// While this says no, installed services do not start by themselves.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 

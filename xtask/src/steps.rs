@@ -274,8 +274,13 @@ fn every_feature(workspace: &Workspace) -> (bool, Tally) {
 
 fn benches(workspace: &Workspace) -> (bool, Tally) {
     let lints = ["-D", "warnings"];
-    let passed = in_benches(&workspace.root, &["clippy", "--all-targets"], &lints).0;
-    let (tested, tally) = in_benches(&workspace.root, &["test"], &[]);
+    let passed = in_benches(
+        &workspace.root,
+        &["clippy", "--workspace", "--all-targets"],
+        &lints,
+    )
+    .0;
+    let (tested, tally) = in_benches(&workspace.root, &["test", "--workspace"], &[]);
     (passed && tested, tally)
 }
 

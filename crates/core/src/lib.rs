@@ -31,6 +31,7 @@ pub mod key;
 pub mod layer;
 pub mod options;
 pub mod pattern;
+pub mod settings;
 pub mod stats;
 pub mod stored;
 

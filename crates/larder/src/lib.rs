@@ -33,6 +33,7 @@
 //! | `file` | `FileBackend` |
 //! | `redis` | `RedisBackend`: single servers, Sentinel, Cluster, TLS |
 //! | `memcached` | `MemcachedBackend`: several servers, consistent hashing |
+//! | `sqlite`, `postgres`, `mysql` | `SqlBackend`: a table in SQLite, PostgreSQL, MySQL or MariaDB |
 //! | `compression`, `encryption`, `retry`, `timeout` | the [layers] of these names |
 //! | `testkit` | the behaviour suite for authors of backends, `conformance!` |
 
@@ -58,6 +59,8 @@ pub use larder_memcached::{MemcachedBackend, MemcachedBuilder};
 pub use larder_memory::{InMemoryBackend, InMemoryBuilder};
 #[cfg(feature = "redis")]
 pub use larder_redis::{RedisBackend, RedisBuilder};
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+pub use larder_sql::{SqlBackend, SqlBuilder};
 
 #[cfg(feature = "testkit")]
 pub use larder_testkit as testkit;

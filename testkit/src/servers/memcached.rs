@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
-use super::{PATIENCE, Server, until};
+use super::{Certificate, PATIENCE, Server, until};
 
 impl Server {
     /// Memcached with 64 MiB, for values up to 8 MiB.
@@ -21,6 +21,21 @@ impl Server {
             fs::write(&list, format!("{user}\n")).expect("the folder can be written to");
             let mut command = memcached(port);
             command.arg("-Y").arg(list);
+            command
+        })
+    }
+
+    /// Memcached behind TLS, with this certificate.
+    pub fn memcached_with_tls(certificate: &Certificate) -> Self {
+        let certificate = certificate.clone();
+        Self::of("memcached", move |folder, port| {
+            let (chain, key) = (folder.join("certificate.pem"), folder.join("key.pem"));
+            for (path, pem) in [(&chain, &certificate.certificate), (&key, &certificate.key)] {
+                fs::write(path, pem).expect("the folder can be written to");
+            }
+            let (chain, key) = (chain.display(), key.display());
+            let mut command = memcached(port);
+            command.args(["-Z", "-o", &format!("ssl_chain_cert={chain},ssl_key={key}")]);
             command
         })
     }

@@ -15,6 +15,7 @@ mod process;
 mod proxy;
 mod redis;
 mod shell;
+mod sql;
 mod trials;
 
 use std::fmt;
@@ -42,6 +43,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What starts a server in a folder of its own on a port.
 type MakeCommand = Box<dyn Fn(&Path, u16) -> Command + Send + Sync>;
+/// Whether a server is there for whoever has just connected.
+type Greets = fn(&mut TcpStream) -> bool;
 
 /// A server of this test alone.
 pub struct Server {
@@ -49,6 +52,7 @@ pub struct Server {
     folder: TempDir,
     port: u16,
     command: MakeCommand,
+    greets: Greets,
     process: Mutex<Option<Process>>,
 }
 
@@ -57,11 +61,21 @@ impl Server {
         name: &'static str,
         command: impl Fn(&Path, u16) -> Command + Send + Sync + 'static,
     ) -> Self {
+        Self::with_greeting(name, command, |_| true)
+    }
+
+    /// A server that listens before it is there.
+    fn with_greeting(
+        name: &'static str,
+        command: impl Fn(&Path, u16) -> Command + Send + Sync + 'static,
+        greets: Greets,
+    ) -> Self {
         let server = Self {
             name,
             folder: tempfile::tempdir().expect("a folder can be made"),
             port: free_port(),
             command: Box::new(command),
+            greets,
             process: Mutex::new(None),
         };
         server.start();
@@ -80,15 +94,32 @@ impl Server {
     /// If it does not within 20 s, with what it printed.
     pub fn start(&self) {
         let mut process = self.process.lock();
-        let command = || (self.command)(self.folder.path(), self.port);
-        let process = process.get_or_insert_with(|| Process::start(command(), self.folder.path()));
-        let answers = until(PATIENCE, || TcpStream::connect(self.address()).is_ok());
+        let start = || {
+            let command = (self.command)(self.folder.path(), self.port);
+            Process::start(command, self.folder.path())
+        };
+        let process = process.get_or_insert_with(start);
+        let answers = until(PATIENCE, || {
+            if process.has_ended() {
+                // What is left of the one before may still be in its way.
+                *process = start();
+            }
+            self.greets()
+        });
         assert!(
             answers,
             "{} does not answer:\n{}",
             self.name,
             process.printed()
         );
+    }
+
+    fn greets(&self) -> bool {
+        let stream = TcpStream::connect_timeout(&self.address(), PATIENCE);
+        stream.is_ok_and(|mut stream| {
+            let limited = stream.set_read_timeout(Some(PATIENCE));
+            limited.is_ok() && (self.greets)(&mut stream)
+        })
     }
 
     /// Kills it as `kill -9` does, and waits until it is gone.

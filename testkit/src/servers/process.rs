@@ -1,4 +1,4 @@
-//! A child process that ends with its handle.
+//! A child process that ends with its handle, or with this process.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ const NAP: Duration = Duration::from_millis(2);
 
 pub(super) struct Process {
     child: Child,
+    guard: Child,
     log: PathBuf,
 }
 
@@ -32,7 +33,8 @@ impl Process {
         let child = child.unwrap_or_else(|error| {
             panic!("cannot start {program}: {error}; `cargo xtask test` installs it")
         });
-        Self { child, log }
+        let guard = guard(&child);
+        Self { child, guard, log }
     }
 
     /// Everything that it has printed.
@@ -40,6 +42,12 @@ impl Process {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Whether it has ended by itself.
+    pub(super) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|status| status.is_some())
+    }
+
+    /// Sends a signal to it, and to the processes that it started.
     pub(super) fn signal(&self, signal: &str) {
         let id = self.child.id().to_string();
         let done = Command::new("kill").args(["-s", signal, &id]).status();
@@ -47,14 +55,35 @@ impl Process {
             done.is_ok_and(|status| status.success()),
             "kill -s {signal} {id}"
         );
+        // Most have none, which `pkill` calls a failure.
+        let children = Command::new("pkill")
+            .args(["--signal", signal, "--parent", &id])
+            .status();
+        assert!(children.is_ok(), "pkill cannot be started");
     }
+}
+
+/// Kills the child when this process is gone, however it goes: then the other end of what
+/// the guard reads from is closed.
+fn guard(child: &Child) -> Child {
+    let script = format!("read _; kill -9 {}", child.id());
+    let guard = Command::new("sh")
+        .args(["-c", &script])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    guard.expect("there is a shell")
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // If it has ended by itself there is nothing to kill, but still to wait for.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // The guard first: the child's number may be another's once it is gone. If one has
+        // ended by itself there is nothing to kill, but still to wait for.
+        for process in [&mut self.guard, &mut self.child] {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
     }
 }
 

@@ -54,6 +54,7 @@ const MAY_USE: [(&str, &[&str]); 19] = [
             "larder-memcached",
             "larder-memory",
             "larder-redis",
+            "larder-sql",
             "larder-testkit",
         ],
     ),

@@ -4,12 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use larder_core::{Clock, ConfigError, Result, SystemClock};
+use larder_core::{Clock, ConfigError, Result, SystemClock, settings};
 
 use crate::backend::MemcachedBackend;
 use crate::node::Link;
 use crate::pool::Pool;
 use crate::store::Store;
+use crate::tls::Tls;
 
 const DEFAULT_PORT: u16 = 11_211;
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -17,7 +18,6 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(3);
 const DEFAULT_MAX_CONNECTIONS: usize = 10;
 /// What a server takes unless told otherwise, with some room for what comes along.
 const DEFAULT_MAX_VALUE_BYTES: usize = (1 << 20) - (16 << 10);
-const MOST_PREFIX_BYTES: usize = 64;
 
 /// What operations go by.
 pub(crate) struct Settings {
@@ -48,6 +48,7 @@ pub(crate) struct Settings {
 pub struct MemcachedBuilder {
     servers: Vec<String>,
     user: Option<(String, String)>,
+    tls: Option<Tls>,
     prefix: String,
     default_ttl: Option<Duration>,
     max_value_bytes: usize,
@@ -64,6 +65,7 @@ impl MemcachedBuilder {
         Self {
             servers: servers.collect(),
             user: None,
+            tls: None,
             prefix: String::new(),
             default_ttl: None,
             max_value_bytes: DEFAULT_MAX_VALUE_BYTES,
@@ -78,6 +80,28 @@ impl MemcachedBuilder {
     /// Signs in with this user and password, for servers with a file of users.
     pub fn user(mut self, name: impl Into<String>, password: impl Into<String>) -> Self {
         self.user = Some((name.into(), password.into()));
+        self
+    }
+
+    /// Talks to the servers through TLS, and trusts whom the system trusts.
+    pub fn tls(mut self) -> Self {
+        self.tls.get_or_insert_default();
+        self
+    }
+
+    /// Talks to the servers through TLS, and trusts this certificate alone, as PEM.
+    pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.tls.get_or_insert_default().root = Some(pem.into());
+        self
+    }
+
+    /// Talks to the servers through TLS, and shows them this certificate; both as PEM.
+    pub fn client_certificate(
+        mut self,
+        certificate: impl Into<Vec<u8>>,
+        key: impl Into<Vec<u8>>,
+    ) -> Self {
+        self.tls.get_or_insert_default().client = Some((certificate.into(), key.into()));
         self
     }
 
@@ -142,18 +166,15 @@ impl MemcachedBuilder {
     pub fn build(self) -> Result<MemcachedBackend> {
         self.check()?;
         let servers = self.parse()?;
-        let mut prefix = self.prefix;
-        if !prefix.is_empty() && !prefix.ends_with(':') {
-            prefix.push(':');
-        }
         let link = Link {
             connect_timeout: self.connect_timeout.min(self.timeout),
             timeout: self.timeout,
             max_connections: self.max_connections,
+            tls: self.tls.map(|tls| tls.connector()).transpose()?,
             user: self.user,
         };
         let settings = Settings {
-            prefix,
+            prefix: settings::with_colon(self.prefix),
             default_ttl: self.default_ttl,
             max_value_bytes: self.max_value_bytes,
             key_index: self.key_index,
@@ -167,25 +188,22 @@ impl MemcachedBuilder {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let times = [
+        settings::check_times(&[
             ("connect_timeout", Some(self.connect_timeout)),
             ("timeout", Some(self.timeout)),
             ("default_ttl", self.default_ttl),
-        ];
-        for (name, time) in times {
-            if time == Some(Duration::ZERO) {
-                return Err(ConfigError::new(name, "0", "more than 0"));
-            }
-        }
+        ])?;
+        settings::check_prefix(&self.prefix)?;
         if self.max_connections == 0 {
             return Err(ConfigError::new("max_connections", 0, "at least 1"));
         }
-        let is_legal = self.prefix.len() <= MOST_PREFIX_BYTES
-            && self.prefix.bytes().all(|byte| byte.is_ascii_graphic());
-        if !is_legal {
-            let allowed = format!("at most {MOST_PREFIX_BYTES} visible ASCII characters");
+        if !self.prefix.bytes().all(|byte| byte.is_ascii_graphic()) {
             let given = format!("{:?}", self.prefix);
-            return Err(ConfigError::new("key_prefix", given, allowed));
+            return Err(ConfigError::new(
+                "key_prefix",
+                given,
+                "visible ASCII characters",
+            ));
         }
         if let Some((name, password)) = &self.user {
             let is_word =

@@ -27,6 +27,7 @@ mod pool;
 mod protocol;
 mod ring;
 mod store;
+mod tls;
 mod value;
 
 pub use backend::MemcachedBackend;

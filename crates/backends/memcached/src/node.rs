@@ -15,9 +15,13 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
 
 use crate::errors::{lost, not_connected, too_slow};
 use crate::protocol::{Answer, Command, Incoming, said};
+use crate::tls::secure;
 
 /// How long it is known what time it is at the server.
 const CLOCK_KEPT: Duration = Duration::from_secs(60);
@@ -27,6 +31,7 @@ pub(crate) struct Link {
     pub(crate) connect_timeout: Duration,
     pub(crate) timeout: Duration,
     pub(crate) max_connections: usize,
+    pub(crate) tls: Option<TlsConnector>,
     /// User and password.
     pub(crate) user: Option<(String, String)>,
 }
@@ -176,7 +181,7 @@ impl fmt::Debug for Node {
 
 /// A connection that one operation has at a time.
 struct Connection {
-    stream: TcpStream,
+    stream: Either<TcpStream, Box<TlsStream<TcpStream>>>,
     incoming: Incoming,
 }
 
@@ -184,6 +189,10 @@ impl Connection {
     async fn open(host: &str, port: u16, link: &Link) -> io::Result<Self> {
         let stream = TcpStream::connect((host, port)).await?;
         stream.set_nodelay(true)?;
+        let stream = match &link.tls {
+            Some(connector) => Either::Right(secure(connector, host, stream).await?),
+            None => Either::Left(stream),
+        };
         let mut connection = Self {
             stream,
             incoming: Incoming::default(),
@@ -197,16 +206,25 @@ impl Connection {
     async fn sign_in(&mut self, user: &str, password: &str) -> io::Result<()> {
         let length = user.len() + 1 + password.len();
         let sent = format!("set auth 0 0 {length}\r\n{user} {password}\r\n");
-        self.stream.write_all(sent.as_bytes()).await?;
+        self.send(&sent).await?;
         match self.incoming.line(&mut self.stream).await?.as_str() {
             "STORED" => Ok(()),
             line => Err(said(line)),
         }
     }
 
+    async fn send(&mut self, text: &str) -> io::Result<()> {
+        self.stream.write_all(text.as_bytes()).await?;
+        self.stream.flush().await
+    }
+
     /// Whether the server has not closed it, and has nothing to say unasked.
     fn is_open(&self) -> bool {
-        let nothing = self.stream.try_read(&mut [0]);
+        let socket = match &self.stream {
+            Either::Left(stream) => stream,
+            Either::Right(stream) => stream.get_ref().0,
+        };
+        let nothing = socket.try_read(&mut [0]);
         let is_quiet = matches!(nothing, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
         is_quiet && self.incoming.is_empty()
     }
@@ -216,7 +234,7 @@ impl Connection {
         for command in commands {
             command.put(&mut out);
         }
-        let (mut from, mut to) = self.stream.split();
+        let (mut from, mut to) = tokio::io::split(&mut self.stream);
         let incoming = &mut self.incoming;
         // Both at once: neither side waits with its bytes for the other's.
         let answers = async {
@@ -226,14 +244,16 @@ impl Connection {
             }
             Ok(answers)
         };
-        let ((), answers) = try_join(to.write_all(&out), answers).await?;
+        let sending = async {
+            to.write_all(&out).await?;
+            to.flush().await
+        };
+        let ((), answers) = try_join(sending, answers).await?;
         Ok(answers)
     }
 
     async fn lines(&mut self, command: &str) -> io::Result<Vec<String>> {
-        self.stream
-            .write_all(format!("{command}\r\n").as_bytes())
-            .await?;
+        self.send(&format!("{command}\r\n")).await?;
         let mut lines = Vec::new();
         loop {
             let line = self.incoming.line(&mut self.stream).await?;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use larder_core::{Clock, ConfigError, Result, SystemClock};
+use larder_core::{Clock, ConfigError, Result, SystemClock, settings};
 use redis::{
     Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion,
     RedisConnectionInfo, TlsCertificates,
@@ -25,7 +25,6 @@ const DEFAULT_MAX_VALUE_BYTES: usize = 64 << 20;
 const MOST_VALUE_BYTES: usize = 512 << 20;
 /// Bytes of a stored value that are not the value's, about.
 const OVERHEAD: usize = 64 << 10;
-const MOST_PREFIX_BYTES: usize = 64;
 
 /// What operations go by.
 pub(crate) struct Settings {
@@ -215,14 +214,10 @@ impl RedisBuilder {
         let clock = clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let (layout, redis) = self.layout(&clock)?;
         let fleet = Fleet::new(layout, self.link(self.signed_in(redis), &clock));
-        let mut prefix = self.prefix;
-        if !prefix.is_empty() && !prefix.ends_with(':') {
-            prefix.push(':');
-        }
         Ok(RedisBackend::new(
             fleet,
             Settings {
-                prefix,
+                prefix: settings::with_colon(self.prefix),
                 default_ttl: self.default_ttl,
                 max_value_bytes: self.max_value_bytes,
                 clock,
@@ -231,16 +226,11 @@ impl RedisBuilder {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let times = [
+        settings::check_times(&[
             ("connect_timeout", Some(self.connect_timeout)),
             ("timeout", Some(self.timeout)),
             ("default_ttl", self.default_ttl),
-        ];
-        for (name, time) in times {
-            if time == Some(Duration::ZERO) {
-                return Err(ConfigError::new(name, "0", "more than 0"));
-            }
-        }
+        ])?;
         if self.max_connections == 0 {
             return Err(ConfigError::new("max_connections", 0, "at least 1"));
         }
@@ -253,17 +243,7 @@ impl RedisBuilder {
                 format!("at most {most}"),
             ));
         }
-        let is_legal =
-            self.prefix.len() <= MOST_PREFIX_BYTES && !self.prefix.chars().any(char::is_control);
-        if !is_legal {
-            let allowed = format!("at most {MOST_PREFIX_BYTES} bytes without control characters");
-            return Err(ConfigError::new(
-                "key_prefix",
-                format!("{:?}", self.prefix),
-                allowed,
-            ));
-        }
-        Ok(())
+        settings::check_prefix(&self.prefix)
     }
 
     /// Who the servers are, and how to sign in.

@@ -1,0 +1,166 @@
+//! Operations a second, of two clients in turn.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use larder_benches::table;
+
+use crate::client::{Client, value_of};
+
+/// Keys that everybody uses.
+const KEYS: usize = 10_000;
+/// Keys of one `get_many`.
+const MANY: usize = 100;
+/// Callers at once.
+const CALLERS: [usize; 2] = [1, 64];
+
+/// How long it takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Effort {
+    pub(crate) rounds: usize,
+    pub(crate) slice: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Work {
+    Get,
+    Set,
+    Delete,
+    GetMany,
+}
+
+impl Work {
+    const ALL: [Self; 4] = [Self::Get, Self::Set, Self::GetMany, Self::Delete];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::Set => "set",
+            Self::Delete => "delete",
+            Self::GetMany => "get_many(100)",
+        }
+    }
+
+    /// What counts as one.
+    fn size(self) -> u64 {
+        if self == Self::GetMany {
+            MANY as u64
+        } else {
+            1
+        }
+    }
+}
+
+/// Measures both and prints a table.
+pub(crate) async fn compare<A: Client, B: Client>(
+    name: &str,
+    what: &str,
+    effort: Effort,
+    ours: Arc<A>,
+    raw: Arc<B>,
+) {
+    let keys: Arc<[String]> = (0..KEYS).map(|n| format!("user:{n:08}")).collect();
+    fill(&*ours, &keys).await;
+    fill(&*raw, &keys).await;
+    let mut rows = Vec::new();
+    let mut single = [0.0; CALLERS.len()];
+    for work in Work::ALL {
+        for (place, callers) in CALLERS.into_iter().enumerate() {
+            let (mut by_ours, mut by_raw) = (Vec::new(), Vec::new());
+            for _ in 0..effort.rounds {
+                by_ours.push(rate(&ours, work, callers, effort.slice, &keys).await);
+                by_raw.push(rate(&raw, work, callers, effort.slice, &keys).await);
+            }
+            let ratios: Vec<f64> = by_ours.iter().zip(&by_raw).map(|(a, b)| a / b).collect();
+            let (by_ours, by_raw) = (table::median(&by_ours), table::median(&by_raw));
+            if work == Work::Get {
+                single[place] = by_ours;
+            }
+            let times = match work {
+                Work::GetMany => format!("{:.1}", by_ours / single[place]),
+                _ => String::new(),
+            };
+            rows.push(vec![
+                work.name().to_owned(),
+                callers.to_string(),
+                format!("{by_ours:.0}"),
+                format!("{by_raw:.0}"),
+                format!("{:.2}", table::median(&ratios)),
+                times,
+            ]);
+        }
+    }
+    let head = ["", "callers", "larder /s", "raw /s", "ratio", "x get"];
+    table::print(&format!("{name}, beside {what}"), &head, &rows);
+}
+
+async fn fill(client: &impl Client, keys: &[String]) {
+    for key in keys {
+        assert_eq!(client.set(key, value_of(key)).await, 1, "it is stored");
+    }
+}
+
+/// Keys or operations a second.
+async fn rate<C: Client>(
+    client: &Arc<C>,
+    work: Work,
+    callers: usize,
+    slice: Duration,
+    keys: &Arc<[String]>,
+) -> f64 {
+    if work == Work::Delete {
+        // The last time has left few.
+        fill(&**client, keys).await;
+    }
+    let (is_over, done) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicU64::new(0)),
+    );
+    let begin = Instant::now();
+    let tasks: Vec<_> = (0..callers)
+        .map(|caller| {
+            let (client, keys) = (Arc::clone(client), Arc::clone(keys));
+            let (is_over, done) = (Arc::clone(&is_over), Arc::clone(&done));
+            tokio::spawn(async move {
+                let mut place = caller * keys.len() / callers;
+                let mut count = 0;
+                while !is_over.load(Ordering::Relaxed) {
+                    place = (place + 1_009) % keys.len();
+                    once(&*client, work, &keys, place).await;
+                    count += work.size();
+                    if count % 64 == 0 {
+                        // Who never waits lets others work now and then.
+                        tokio::task::yield_now().await;
+                    }
+                }
+                done.fetch_add(count, Ordering::Relaxed);
+            })
+        })
+        .collect();
+    tokio::time::interval_at(tokio::time::Instant::now() + slice, slice)
+        .tick()
+        .await;
+    is_over.store(true, Ordering::Relaxed);
+    for task in tasks {
+        task.await.expect("no operation fails");
+    }
+    done.load(Ordering::Relaxed) as f64 / begin.elapsed().as_secs_f64()
+}
+
+async fn once(client: &impl Client, work: Work, keys: &[String], place: usize) {
+    let key = &keys[place];
+    match work {
+        Work::Get => assert_eq!(client.get(key).await, 1, "{key} is there"),
+        Work::Set => assert_eq!(client.set(key, value_of(key)).await, 1, "{key} is stored"),
+        // Later ones find it gone already; that costs nearly as much.
+        Work::Delete => {
+            client.delete(key).await;
+        }
+        Work::GetMany => {
+            let from = place.min(keys.len() - MANY);
+            let some: Vec<&str> = keys[from..from + MANY].iter().map(String::as_str).collect();
+            assert_eq!(client.get_many(&some).await, MANY, "all are there");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! PostgreSQL.
+
+use bytes::Bytes;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
+
+use super::Driver;
+use crate::database::Read;
+use crate::row::Columns;
+use crate::statement::{Outcome, Param, Statement};
+
+/// How to get to the server.
+pub(crate) struct Postgres(pub(crate) PgConnectOptions);
+
+impl Driver for Postgres {
+    type Connection = PgConnection;
+
+    fn address(&self) -> String {
+        match self.0.get_socket() {
+            Some(socket) => socket.display().to_string(),
+            None => format!("{}:{}", self.0.get_host(), self.0.get_port()),
+        }
+    }
+
+    async fn connect(&self) -> sqlx::Result<PgConnection> {
+        self.0.connect().await
+    }
+
+    async fn ping(connection: &mut PgConnection) -> sqlx::Result<()> {
+        connection.ping().await
+    }
+
+    async fn read<T: Send>(
+        connection: &mut PgConnection,
+        statement: &Statement,
+        read: Read<T>,
+    ) -> sqlx::Result<Vec<T>> {
+        let rows = query(statement, 0).fetch_all(connection).await?;
+        Ok(rows.iter().filter_map(|row| read(row)).collect())
+    }
+
+    async fn write(
+        connection: &mut PgConnection,
+        statements: &[Statement],
+    ) -> sqlx::Result<Vec<Outcome>> {
+        if let [statement] = statements {
+            return Ok(vec![change(connection, statement, 0).await?]);
+        }
+        let mut transaction = connection.begin().await?;
+        let mut outcomes: Vec<Outcome> = Vec::with_capacity(statements.len());
+        for statement in statements {
+            let before = outcomes.last().map_or(0, |outcome| outcome.changed);
+            outcomes.push(change(&mut transaction, statement, before).await?);
+        }
+        transaction.commit().await?;
+        Ok(outcomes)
+    }
+}
+
+async fn change(
+    connection: &mut PgConnection,
+    statement: &Statement,
+    changed_before: u64,
+) -> sqlx::Result<Outcome> {
+    let query = query(statement, changed_before);
+    if statement.tells_number {
+        let row = query.fetch_optional(connection).await?;
+        let number = row.and_then(|row| row.number(0));
+        return Ok(Outcome {
+            changed: number.is_some().into(),
+            number,
+        });
+    }
+    let changed = query.execute(connection).await?.rows_affected();
+    Ok(Outcome {
+        changed,
+        number: None,
+    })
+}
+
+fn query(
+    statement: &Statement,
+    changed_before: u64,
+) -> Query<'_, sqlx::Postgres, sqlx::postgres::PgArguments> {
+    let mut query = sqlx::query(AssertSqlSafe(statement.sql.as_str()));
+    for param in &statement.params {
+        query = match param {
+            Param::Key(key) => query.bind(key),
+            Param::Text(text) => query.bind(text.as_deref()),
+            Param::Bytes(bytes) => query.bind(bytes.as_deref()),
+            Param::Number(number) => query.bind(*number),
+            Param::Changed => query.bind(changed_before.cast_signed()),
+        };
+    }
+    query
+}
+
+impl Columns for PgRow {
+    fn text(&self, place: usize) -> Option<String> {
+        self.try_get(place).ok().flatten()
+    }
+
+    fn bytes(&self, place: usize) -> Option<Bytes> {
+        let bytes: Option<Vec<u8>> = self.try_get(place).ok().flatten();
+        bytes.map(Bytes::from)
+    }
+
+    fn number(&self, place: usize) -> Option<i64> {
+        self.try_get(place).ok().flatten()
+    }
+}
