@@ -19,7 +19,11 @@ use larder_sql::SqlBackend;
 use larder_testkit::servers::Server;
 
 use client::Larder;
-use measure::{Effort, compare};
+use measure::{Effort, Work, compare};
+
+/// For all alike: the system's allocator makes threads wait that free what others made.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const HELP: &str = "\
 Compares the backends with the clients that they are made of, in one run and interleaved.
@@ -28,6 +32,7 @@ Servers are started privately. Prints operations a second, of get_many(100) keys
 Usage: cargo xtask bench backends [OPTIONS]
 
   --only NAME    memory, file, redis, memcached, sqlite, postgres or mariadb
+  --work NAME    get, set, delete or get_many(100)
   --rounds N     rounds in which everyone takes part once; 5 without this
   --quick        short rounds, to see whether it works";
 
@@ -57,6 +62,7 @@ async fn run(mut words: impl Iterator<Item = String>) -> Result<(), String> {
     let mut effort = Effort {
         rounds: 5,
         slice: Duration::from_millis(500),
+        work: None,
     };
     let mut only = None;
     while let Some(word) = words.next() {
@@ -65,11 +71,11 @@ async fn run(mut words: impl Iterator<Item = String>) -> Result<(), String> {
                 println!("{HELP}");
                 return Ok(());
             }
-            "--quick" => {
-                effort = Effort {
-                    rounds: 1,
-                    slice: Duration::from_millis(50),
-                }
+            "--quick" => (effort.rounds, effort.slice) = (1, Duration::from_millis(50)),
+            "--work" => {
+                let name = words.next().ok_or("--work wants a name")?;
+                let work = Work::ALL.into_iter().find(|work| work.name() == name);
+                effort.work = Some(work.ok_or(format!("there is no work {name}"))?);
             }
             "--rounds" => {
                 let rounds = words.next().and_then(|rounds| rounds.parse().ok());

@@ -82,8 +82,11 @@ impl CacheBackend for MemcachedBackend {
     async fn get(&self, key: &str) -> Result<Option<Bytes>> {
         let store = &*self.0;
         let full = store.full(key);
-        let found = store.look(&full, &Name::of(&full)).await?;
-        Ok(store.seen(&full, found).map(|(content, _)| content.value))
+        let name = Name::of(&full);
+        let found = store.look(&full, &name).await?;
+        Ok(store
+            .seen(&full, &name, found)
+            .map(|(content, _)| content.value))
     }
 
     async fn set(&self, key: &str, value: Bytes, options: SetOptions) -> Result<bool> {
@@ -149,8 +152,9 @@ impl CacheBackend for MemcachedBackend {
     async fn get_entry(&self, key: &str) -> Result<Option<CacheEntry>> {
         let store = &*self.0;
         let full = store.full(key);
-        let found = store.look(&full, &Name::of(&full)).await?;
-        let entry = store.seen(&full, found).map(|(content, rest)| {
+        let name = Name::of(&full);
+        let found = store.look(&full, &name).await?;
+        let entry = store.seen(&full, &name, found).map(|(content, rest)| {
             let end = rest.and_then(|rest| store.now().checked_add(rest));
             content.into_entry(key, end)
         });
@@ -159,21 +163,25 @@ impl CacheBackend for MemcachedBackend {
 
     async fn get_many(&self, keys: &[&str]) -> Result<Vec<(String, Bytes)>> {
         let store = &*self.0;
-        let keys: Vec<(&str, String)> = distinct(keys).map(|key| (key, store.full(key))).collect();
-        let requests = keys.iter().map(|(_, full)| {
-            let name = Name::of(full);
-            let command = Command::new("mg", &name).flags("vft");
-            (store.pool.server_of(&name), vec![command])
+        let named = distinct(keys).map(|key| {
+            let full = store.full(key);
+            let name = Name::of(&full);
+            (key, full, name)
+        });
+        let keys: Vec<(&str, String, Name)> = named.collect();
+        let requests = keys.iter().map(|(_, _, name)| {
+            let command = Command::new("mg", name).flags("vf");
+            (store.pool.server_of(name), vec![command])
         });
         let answers = store.pool.send_all(requests.collect(), Retry::Safe).await;
         let mut found = Vec::with_capacity(keys.len());
         let (mut answered, mut failed) = (false, None);
-        for ((key, full), answer) in keys.into_iter().zip(answers) {
+        for ((key, full, name), answer) in keys.into_iter().zip(answers) {
             match answer {
                 Ok(mut answers) => {
                     answered = true;
                     let item = present(answers.pop())?;
-                    if let Some((content, _)) = store.seen(&full, item) {
+                    if let Some((content, _)) = store.seen(&full, &name, item) {
                         found.push((key.to_owned(), content.value));
                     }
                 }

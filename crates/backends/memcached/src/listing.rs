@@ -79,7 +79,8 @@ impl Node {
     }
 
     async fn ask(&self, commands: &[Command]) -> Result<Vec<Answer>> {
-        let asked = self.run(commands, self.deadline()).await;
+        let commands: Vec<&Command> = commands.iter().collect();
+        let asked = self.run(&commands, self.deadline()).await;
         asked.map_err(crate::node::Failure::into_error)
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::future::try_join;
 use larder_core::{Error, ErrorKind, Result, Retry};
 use parking_lot::Mutex;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -25,6 +25,12 @@ use crate::tls::secure;
 
 /// How long it is known what time it is at the server.
 const CLOCK_KEPT: Duration = Duration::from_secs(60);
+
+/// A connection that was used so lately is not looked at: that costs as much as half an
+/// exchange.
+const FRESH: Duration = Duration::from_millis(1);
+/// Requests up to this size the system takes at once, whatever the server does.
+const SMALL: usize = 16 << 10;
 
 /// How to reach servers, whichever.
 pub(crate) struct Link {
@@ -58,7 +64,8 @@ pub(crate) struct Node {
     port: u16,
     name: String,
     link: Arc<Link>,
-    idle: Mutex<Vec<Connection>>,
+    /// With when they were used last; the last one used is the first one used again.
+    idle: Mutex<Vec<(Connection, Instant)>>,
     permits: Semaphore,
     /// The server's Unix time, and when it was asked.
     clock: Mutex<Option<(u64, Instant)>>,
@@ -85,7 +92,7 @@ impl Node {
     /// Sends some commands in one go and waits for all answers.
     pub(crate) async fn run(
         &self,
-        commands: &[Command],
+        commands: &[&Command],
         deadline: Instant,
     ) -> Result<Vec<Answer>, Failure> {
         self.with(deadline, async |connection| connection.run(commands).await)
@@ -136,7 +143,7 @@ impl Node {
         };
         match timeout_at(deadline, work(&mut connection)).await {
             Ok(Ok(done)) => {
-                self.idle.lock().push(connection);
+                self.idle.lock().push((connection, Instant::now()));
                 Ok(done)
             }
             Ok(Err(error)) => Err(Failure::Lost(lost(&self.name, error))),
@@ -147,8 +154,8 @@ impl Node {
     /// A connection that was kept and still stands.
     fn kept(&self) -> Option<Connection> {
         let mut idle = self.idle.lock();
-        while let Some(connection) = idle.pop() {
-            if connection.is_open() {
+        while let Some((connection, used)) = idle.pop() {
+            if used.elapsed() < FRESH || connection.is_open() {
                 return Some(connection);
             }
         }
@@ -229,25 +236,23 @@ impl Connection {
         is_quiet && self.incoming.is_empty()
     }
 
-    async fn run(&mut self, commands: &[Command]) -> io::Result<Vec<Answer>> {
-        let mut out = Vec::new();
+    async fn run(&mut self, commands: &[&Command]) -> io::Result<Vec<Answer>> {
+        let mut out = Vec::with_capacity(64 * commands.len());
         for command in commands {
             command.put(&mut out);
         }
-        let (mut from, mut to) = tokio::io::split(&mut self.stream);
-        let incoming = &mut self.incoming;
+        if out.len() <= SMALL {
+            self.stream.write_all(&out).await?;
+            self.stream.flush().await?;
+            return answers(&mut self.incoming, &mut self.stream, commands.len()).await;
+        }
         // Both at once: neither side waits with its bytes for the other's.
-        let answers = async {
-            let mut answers = Vec::with_capacity(commands.len());
-            for _ in commands {
-                answers.push(incoming.answer(&mut from).await?);
-            }
-            Ok(answers)
-        };
+        let (mut from, mut to) = tokio::io::split(&mut self.stream);
         let sending = async {
             to.write_all(&out).await?;
             to.flush().await
         };
+        let answers = answers(&mut self.incoming, &mut from, commands.len());
         let ((), answers) = try_join(sending, answers).await?;
         Ok(answers)
     }
@@ -267,4 +272,17 @@ impl Connection {
             }
         }
     }
+}
+
+/// So many answers.
+async fn answers(
+    incoming: &mut Incoming,
+    from: &mut (impl AsyncRead + Unpin),
+    count: usize,
+) -> io::Result<Vec<Answer>> {
+    let mut answers = Vec::with_capacity(count);
+    for _ in 0..count {
+        answers.push(incoming.answer(from).await?);
+    }
+    Ok(answers)
 }

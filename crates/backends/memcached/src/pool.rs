@@ -41,6 +41,9 @@ impl Pool {
 
     /// The number of the server that has a name.
     pub(crate) fn server_of(&self, name: &Name) -> usize {
+        if let [_alone] = &self.nodes[..] {
+            return 0;
+        }
         self.ring.server_of(&name.bytes)
     }
 
@@ -55,7 +58,8 @@ impl Pool {
         commands: &[Command],
         if_lost: Retry,
     ) -> Result<Vec<Answer>> {
-        run(self.node_of(name), commands, if_lost).await
+        let commands: Vec<&Command> = commands.iter().collect();
+        run(self.node_of(name), &commands, if_lost).await
     }
 
     /// Sends one command and waits for its answer.
@@ -65,7 +69,7 @@ impl Pool {
         command: Command,
         if_lost: Retry,
     ) -> Result<Answer> {
-        let mut answers = self.send(name, &[command], if_lost).await?;
+        let mut answers = run(self.node_of(name), &[&command], if_lost).await?;
         answers.pop().ok_or_else(|| unexpected("a command"))
     }
 
@@ -112,7 +116,7 @@ async fn run_some(
     if_lost: Retry,
 ) -> Vec<Result<Vec<Answer>>> {
     let of = |number: &usize| &requests[*number].1;
-    let commands: Vec<Command> = numbers.iter().flat_map(of).cloned().collect();
+    let commands: Vec<&Command> = numbers.iter().flat_map(of).collect();
     match run(node, &commands, if_lost).await {
         Ok(answers) => {
             let mut answers = answers.into_iter();
@@ -124,7 +128,7 @@ async fn run_some(
 }
 
 /// Sends commands to one server; what only reads, and got lost, once more.
-pub(crate) async fn run(node: &Node, commands: &[Command], if_lost: Retry) -> Result<Vec<Answer>> {
+pub(crate) async fn run(node: &Node, commands: &[&Command], if_lost: Retry) -> Result<Vec<Answer>> {
     let deadline = node.deadline();
     let failure = match node.run(commands, deadline).await {
         Ok(answers) => return Ok(answers),

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use memchr::memchr;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -14,6 +14,8 @@ const LONGEST_LINE: usize = 64 << 10;
 /// The largest value that a server could send; what says it is larger is no server.
 const LARGEST_VALUE: usize = 1 << 30;
 const READ_AT_ONCE: usize = 16 << 10;
+/// Flags that are asked for at once.
+const MOST_FLAGS: usize = 4;
 
 /// A command, with its value if it has one.
 #[derive(Debug, Clone)]
@@ -92,17 +94,29 @@ pub(crate) enum Answer {
     Refused(String),
 }
 
-/// The flags of an answer, as text.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Flags(String);
+/// The flags of an answer that are numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Flags {
+    said: [(u8, i64); MOST_FLAGS],
+}
 
 impl Flags {
+    fn read(words: &str) -> Self {
+        let mut said = [(0, 0); MOST_FLAGS];
+        let numbers = words.split(' ').filter_map(|word| {
+            let (flag, number) = word.split_at_checked(1)?;
+            Some((flag.as_bytes()[0], number.parse().ok()?))
+        });
+        for (place, number) in said.iter_mut().zip(numbers) {
+            *place = number;
+        }
+        Self { said }
+    }
+
     /// The number behind a flag.
-    pub(crate) fn number<T: std::str::FromStr>(&self, flag: char) -> Option<T> {
-        let words = self.0.split(' ');
-        words
-            .filter_map(|word| word.strip_prefix(flag))
-            .find_map(|rest| rest.parse().ok())
+    pub(crate) fn number<T: TryFrom<i64>>(self, flag: char) -> Option<T> {
+        let found = self.said.iter().find(|(said, _)| char::from(*said) == flag);
+        T::try_from(found?.1).ok()
     }
 }
 
@@ -122,39 +136,47 @@ impl Incoming {
         &mut self,
         from: &mut (impl AsyncRead + Unpin),
     ) -> io::Result<Answer> {
-        let line = self.line(from).await?;
+        let end = self.end_of_line(from).await?;
+        let line = text_of(&self.bytes[..end])?;
         let (code, rest) = line.split_at_checked(2).ok_or_else(no_memcached)?;
         let rest = rest.strip_prefix(' ').unwrap_or(rest);
-        match code {
-            "HD" => Ok(Answer::Yes(Flags(rest.to_owned()), None)),
+        let answer = match code {
+            "HD" => Answer::Yes(Flags::read(rest), None),
             "VA" => {
                 let (length, flags) = rest.split_once(' ').unwrap_or((rest, ""));
                 let length: usize = length.parse().map_err(garbage)?;
+                let flags = Flags::read(flags);
+                self.bytes.advance(end);
                 let value = self.value(from, length).await?;
-                Ok(Answer::Yes(Flags(flags.to_owned()), Some(value)))
+                return Ok(Answer::Yes(flags, Some(value)));
             }
-            "EN" | "NF" => Ok(Answer::Missing),
-            "NS" => Ok(Answer::NotStored),
-            "EX" => Ok(Answer::Exists),
-            _ if line.contains("too large") => Ok(Answer::TooLarge),
+            "EN" | "NF" => Answer::Missing,
+            "NS" => Answer::NotStored,
+            "EX" => Answer::Exists,
+            _ if line.contains("too large") => Answer::TooLarge,
             _ if line.contains("non-numeric") || line.starts_with("SERVER_ERROR") => {
-                Ok(Answer::Refused(line))
+                Answer::Refused(line.to_owned())
             }
             // After that nobody knows what the server takes for a command.
-            _ => Err(said(&line)),
-        }
+            _ => return Err(said(line)),
+        };
+        self.bytes.advance(end);
+        Ok(answer)
     }
 
     /// The next line, without its end.
     pub(crate) async fn line(&mut self, from: &mut (impl AsyncRead + Unpin)) -> io::Result<String> {
+        let end = self.end_of_line(from).await?;
+        let line = self.bytes.split_to(end);
+        text_of(&line).map(str::to_owned)
+    }
+
+    /// Where the next line ends.
+    async fn end_of_line(&mut self, from: &mut (impl AsyncRead + Unpin)) -> io::Result<usize> {
         let mut seen = 0;
         loop {
             if let Some(end) = memchr(b'\n', &self.bytes[seen..]) {
-                let line = self.bytes.split_to(seen + end + 1);
-                let line = std::str::from_utf8(&line).map_err(garbage)?;
-                // The crawler ends its lines without a return.
-                let line = line.strip_suffix('\n').unwrap_or(line);
-                return Ok(line.strip_suffix('\r').unwrap_or(line).to_owned());
+                return Ok(seen + end + 1);
             }
             seen = self.bytes.len();
             if seen > LONGEST_LINE {
@@ -175,10 +197,18 @@ impl Incoming {
         while self.bytes.len() < length + 2 {
             self.read_some(from).await?;
         }
-        let value = self.bytes.split_to(length).freeze();
-        if self.bytes.split_to(2) != "\r\n" {
+        let value = if length < READ_AT_ONCE {
+            // A part would keep all that was read with it.
+            let value = Bytes::copy_from_slice(&self.bytes[..length]);
+            self.bytes.advance(length);
+            value
+        } else {
+            self.bytes.split_to(length).freeze()
+        };
+        if !self.bytes.starts_with(b"\r\n") {
             return Err(no_memcached());
         }
+        self.bytes.advance(2);
         Ok(value)
     }
 
@@ -189,6 +219,13 @@ impl Incoming {
         }
         Ok(())
     }
+}
+
+/// A line without its end; the crawler's have no return.
+fn text_of(line: &[u8]) -> io::Result<&str> {
+    let line = std::str::from_utf8(line).map_err(garbage)?;
+    let line = line.strip_suffix('\n').unwrap_or(line);
+    Ok(line.strip_suffix('\r').unwrap_or(line))
 }
 
 /// What a server said that it should not have been asked.
@@ -261,7 +298,7 @@ mod tests {
         assert_eq!(
             seen[2..4],
             [
-                Answer::Yes(Flags("t-1".to_owned()), Some(Bytes::new())),
+                Answer::Yes(Flags::read("t-1"), Some(Bytes::new())),
                 Answer::Missing
             ]
         );

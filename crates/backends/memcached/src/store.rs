@@ -75,7 +75,7 @@ impl Store {
     }
 
     /// What is in an item, counted as a hit or a miss.
-    pub(crate) fn seen(&self, full: &str, found: Option<Present>) -> Option<Seen> {
+    pub(crate) fn seen(&self, full: &str, name: &Name, found: Option<Present>) -> Option<Seen> {
         let now = self.now();
         let alive = found.filter(|found| !found.item.marks.is_over(now));
         let Some(found) = alive else {
@@ -84,7 +84,7 @@ impl Store {
         };
         self.stats.add(Counter::Hit, 1);
         let rest = found.item.marks.rest(now, found.seconds);
-        let Some(content) = found.item.open(long(full, &Name::of(full))) else {
+        let Some(content) = found.item.open(long(full, name)) else {
             // That it is no hit is said by another counter.
             self.stats.add(Counter::Unreadable, 1);
             return None;

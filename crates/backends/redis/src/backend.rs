@@ -1,6 +1,6 @@
 //! Redis under the contract of all backends.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +19,6 @@ use crate::errors::{read, unexpected};
 use crate::fleet::Fleet;
 use crate::listen::{Listener, Topic};
 use crate::send::Request;
-use crate::slot::slot_of;
 use crate::value::{entry_of, to_stored, value_of};
 
 /// Counts, and gives a counter that it makes a lifetime; in one step. The sum comes back
@@ -28,6 +27,8 @@ const COUNT: &str = "if redis.call('EXISTS', KEYS[1]) == 0 then \
     redis.call('SET', KEYS[1], '0', 'PX', ARGV[2]) end \
     redis.call('INCRBY', KEYS[1], ARGV[1]) \
     return redis.call('GET', KEYS[1])";
+/// Keys that one command asks for at most: meanwhile the server does nothing else.
+const MOST_IN_ONE: usize = 1_000;
 /// Beyond that the server's time overflows; nobody will notice that there is no end.
 const LONGEST: Duration = Duration::from_millis(1 << 60);
 
@@ -133,8 +134,21 @@ impl Inner {
 
     /// A command about one key.
     fn request(&self, if_lost: Retry, name: &str, key: &str) -> Request {
-        let full = self.full(key);
-        request_full(if_lost, name, full.as_bytes())
+        self.request_full(if_lost, name, self.full(key).as_bytes())
+    }
+
+    fn request_full(&self, if_lost: Retry, name: &str, full: &[u8]) -> Request {
+        let mut cmd = Cmd::new();
+        cmd.arg(name).arg(full);
+        self.request_of(if_lost, cmd, full)
+    }
+
+    fn request_of(&self, if_lost: Retry, cmd: Cmd, full: &[u8]) -> Request {
+        Request {
+            cmd,
+            slot: self.fleet.slot(full),
+            if_lost,
+        }
     }
 
     /// How long what is stored lives, in whole milliseconds of the server.
@@ -158,6 +172,29 @@ impl Inner {
             _ => &mut request.cmd,
         };
         request
+    }
+
+    /// Commands that read these keys, one for each slot, and the places of their keys.
+    fn gets(&self, keys: &[&str]) -> (Vec<Vec<usize>>, Vec<Request>) {
+        let mut groups: Vec<Vec<usize>> = Vec::new();
+        let mut requests: Vec<Request> = Vec::new();
+        let mut by_slot: HashMap<u16, usize> = HashMap::new();
+        for (place, key) in keys.iter().enumerate() {
+            let full = self.full(key);
+            let slot = self.fleet.slot(full.as_bytes());
+            match by_slot.get(&slot) {
+                Some(group) if groups[*group].len() < MOST_IN_ONE => {
+                    groups[*group].push(place);
+                    requests[*group].cmd.arg(full);
+                }
+                _ => {
+                    by_slot.insert(slot, groups.len());
+                    groups.push(vec![place]);
+                    requests.push(self.request_full(Retry::Safe, "MGET", full.as_bytes()));
+                }
+            }
+        }
+        (groups, requests)
     }
 
     fn was_set(&self, answer: Result<Value>) -> Result<bool> {
@@ -200,7 +237,7 @@ impl Inner {
     async fn unlink(&self, keys: impl IntoIterator<Item = &[u8]>) -> Result<u64> {
         let requests: Vec<Request> = keys
             .into_iter()
-            .map(|key| request_full(Retry::MaybeApplied, "UNLINK", key))
+            .map(|key| self.request_full(Retry::MaybeApplied, "UNLINK", key))
             .collect();
         let mut removed = 0;
         for answer in self.fleet.send(&requests).await {
@@ -210,17 +247,11 @@ impl Inner {
     }
 }
 
-fn request_full(if_lost: Retry, name: &str, full: &[u8]) -> Request {
-    let mut cmd = Cmd::new();
-    cmd.arg(name).arg(full);
-    request_of(if_lost, cmd, full)
-}
-
-fn request_of(if_lost: Retry, cmd: Cmd, full: &[u8]) -> Request {
-    Request {
-        cmd,
-        slot: slot_of(full),
-        if_lost,
+/// The values that one command asked for.
+fn list(answer: Value, count: usize) -> Result<Vec<Value>> {
+    match answer {
+        Value::Array(values) if values.len() == count => Ok(values),
+        _ => Err(unexpected("MGET")),
     }
 }
 
@@ -341,20 +372,19 @@ impl CacheBackend for RedisBackend {
     async fn get_many(&self, keys: &[&str]) -> Result<Vec<(String, Bytes)>> {
         let inner = &*self.0;
         let keys: Vec<&str> = distinct(keys).collect();
-        let requests: Vec<Request> = keys
-            .iter()
-            .map(|key| inner.request(Retry::Safe, "GET", key))
-            .collect();
-        let mut found = Vec::with_capacity(keys.len());
+        let (groups, requests) = inner.gets(&keys);
+        let mut values: Vec<Option<Bytes>> = vec![None; keys.len()];
         let (mut answered, mut failed) = (false, None);
-        for (key, answer) in keys.into_iter().zip(inner.fleet.send(&requests).await) {
-            match inner.seen(answer, value_of) {
-                Ok(value) => {
+        for (group, answer) in groups.into_iter().zip(inner.fleet.send(&requests).await) {
+            match answer.and_then(|answer| list(answer, group.len())) {
+                Ok(found) => {
                     answered = true;
-                    found.extend(value.map(|value| (key.to_owned(), value)));
+                    for (place, value) in group.into_iter().zip(found) {
+                        values[place] = inner.seen(Ok(value), value_of)?;
+                    }
                 }
                 Err(error) => {
-                    inner.stats.add(Counter::Miss, 1);
+                    inner.stats.add(Counter::Miss, group.len() as u64);
                     failed = Some(error);
                 }
             }
@@ -362,7 +392,12 @@ impl CacheBackend for RedisBackend {
         match failed {
             // A node that is gone is no reason not to use the others.
             Some(error) if !answered => Err(error),
-            _ => Ok(found),
+            _ => {
+                let found = keys.into_iter().zip(values);
+                Ok(found
+                    .filter_map(|(key, value)| Some((key.to_owned(), value?)))
+                    .collect())
+            }
         }
     }
 
@@ -429,7 +464,7 @@ impl CacheBackend for RedisBackend {
             let full = inner.full(key);
             let mut cmd = redis::cmd("EVAL");
             cmd.arg(COUNT).arg(1).arg(&full).arg(delta).arg(millis);
-            request_of(Retry::MaybeApplied, cmd, full.as_bytes())
+            inner.request_of(Retry::MaybeApplied, cmd, full.as_bytes())
         } else {
             let mut request = inner.request(Retry::MaybeApplied, "INCRBY", key);
             request.cmd.arg(delta);

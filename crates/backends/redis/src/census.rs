@@ -14,7 +14,6 @@ use tokio::sync::Mutex;
 use crate::errors::unexpected;
 use crate::fleet::{Fleet, ask_one};
 use crate::send::Request;
-use crate::slot::slot_of;
 
 /// Keys of the whole database that are walked through at most, about.
 const MOST_WALKED: u64 = 100_000;
@@ -90,7 +89,7 @@ async fn sizes(fleet: &Fleet, keys: &[Vec<u8>]) -> Result<u64> {
         cmd.arg(&key[..]);
         Request {
             cmd,
-            slot: slot_of(key),
+            slot: fleet.slot(key),
             if_lost: Retry::Safe,
         }
     };

@@ -15,7 +15,8 @@ use redis::{Cmd, ConnectionAddr, Value};
 use tokio::time::Instant;
 
 use crate::errors::{read, refused, unexpected};
-use crate::node::{Commands, Failure, LastFailure, Link, Node};
+use crate::node::{Failure, LastFailure, Link, Node};
+use crate::slot::slot_of;
 
 /// Slots of a cluster.
 const SLOTS: usize = 16_384;
@@ -102,6 +103,11 @@ impl Fleet {
     /// Whether keys are spread over several servers.
     pub(crate) fn is_cluster(&self) -> bool {
         matches!(self.layout, Layout::Cluster(_))
+    }
+
+    /// The slot of a key. A server that is alone has only one.
+    pub(crate) fn slot(&self, key: &[u8]) -> u16 {
+        if self.is_cluster() { slot_of(key) } else { 0 }
     }
 
     /// Whether another look may find another server.
@@ -276,12 +282,9 @@ impl Fleet {
 
 /// Sends one command to one server.
 pub(crate) async fn ask_one(node: &Node, cmd: Cmd, deadline: Instant) -> Result<Value, Error> {
-    match node.run(Commands::One(&cmd), deadline).await {
-        Ok(answers) => match answers.into_iter().next() {
-            Some(Value::ServerError(error)) => Err(refused(error.into())),
-            Some(answer) => Ok(answer),
-            None => Err(unexpected("a command")),
-        },
+    match node.run_one(&cmd, deadline).await {
+        Ok(Value::ServerError(error)) => Err(refused(error.into())),
+        Ok(answer) => Ok(answer),
         Err(Failure::NotSent(error) | Failure::Lost(error)) => Err(error),
     }
 }

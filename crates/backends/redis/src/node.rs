@@ -22,8 +22,9 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::errors::{lost, not_connected, too_slow};
 
-/// Requests under way on a connection from which on it is busy.
-const BUSY: usize = 64;
+/// Requests under way on a connection from which on it is busy: the more share one, the
+/// more go with each write and each read.
+const BUSY: usize = 512;
 
 /// How to reach servers, whichever.
 #[derive(Clone)]
@@ -75,13 +76,6 @@ impl Drop for Asked<'_> {
             self.line.is_over.store(true, Ordering::Relaxed);
         }
     }
-}
-
-/// What is sent in one go.
-#[derive(Clone, Copy)]
-pub(crate) enum Commands<'a> {
-    One(&'a Cmd),
-    Many(&'a Pipeline),
 }
 
 /// Why there is no answer.
@@ -158,9 +152,29 @@ impl Node {
     /// Sends some commands in one go and waits for all answers.
     pub(crate) async fn run(
         &self,
-        commands: Commands<'_>,
+        commands: &Pipeline,
         deadline: Instant,
     ) -> Result<Vec<Value>, Failure> {
+        let count = commands.len();
+        self.exchange(deadline, async |connection| {
+            connection.send_packed_commands(commands, 0, count).await
+        })
+        .await
+    }
+
+    /// Sends a command and waits for the answer.
+    pub(crate) async fn run_one(&self, cmd: &Cmd, deadline: Instant) -> Result<Value, Failure> {
+        self.exchange(deadline, async |connection| {
+            connection.send_packed_command(cmd).await
+        })
+        .await
+    }
+
+    async fn exchange<T>(
+        &self,
+        deadline: Instant,
+        ask: impl AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<T>,
+    ) -> Result<T, Failure> {
         let line = match timeout_at(deadline, self.line()).await {
             Ok(Ok(line)) => line,
             Ok(Err(error)) => return Err(Failure::NotSent(error)),
@@ -169,16 +183,10 @@ impl Node {
         let sent = UnderWay::on(line);
         let line = &sent.0;
         let mut connection = line.connection.clone();
-        let answers = async {
-            match commands {
-                Commands::One(cmd) => Ok(vec![connection.send_packed_command(cmd).await?]),
-                Commands::Many(all) => connection.send_packed_commands(all, 0, all.len()).await,
-            }
-        };
-        match timeout_at(deadline, answers).await {
-            Ok(Ok(answers)) => {
+        match timeout_at(deadline, ask(&mut connection)).await {
+            Ok(Ok(answer)) => {
                 line.heard.store(self.now(), Ordering::Relaxed);
-                Ok(answers)
+                Ok(answer)
             }
             Ok(Err(error)) if !error.is_timeout() => {
                 line.is_over.store(true, Ordering::Relaxed);
@@ -278,7 +286,8 @@ impl Node {
     ) -> RedisResult<MultiplexedConnection> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.link.connect_timeout))
-            .set_response_timeout(Some(self.link.timeout))
+            // Whoever asks looks at the time.
+            .set_response_timeout(None)
             .set_push_sender(hear);
         let client = self.client()?;
         client

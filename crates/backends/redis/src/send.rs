@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::errors::{refused, unexpected};
 use crate::fleet::{Fleet, Map};
-use crate::node::{Commands, Failure, Node};
+use crate::node::{Failure, Node};
 
 /// Requests on their way at a time.
 const MOST_AT_ONCE: usize = 10_000;
@@ -45,7 +45,20 @@ impl Fleet {
 
     /// The same for one request.
     pub(crate) async fn send_one(&self, request: Request) -> Result<Value> {
-        let mut answers = self.send(&[request]).await;
+        let deadline = self.deadline();
+        if let Some(map) = self.known()
+            && let Some(owner) = map.owner(request.slot)
+        {
+            let sent = map.nodes[owner].run_one(&request.cmd, deadline).await;
+            let outcome = match sent {
+                Ok(answer) => self.judge(answer),
+                Err(failure) => self.judge_failure(&failure, request.if_lost),
+            };
+            if let Outcome::Done(answer) = outcome {
+                return answer;
+            }
+        }
+        let mut answers = self.send_some(&[request], deadline).await;
         answers
             .pop()
             .unwrap_or_else(|| Err(unexpected("a command")))
@@ -97,16 +110,11 @@ impl Fleet {
         numbers: &[usize],
         deadline: Instant,
     ) -> Vec<Outcome> {
-        let mut many = Pipeline::new();
-        let commands = if let [number] = numbers {
-            Commands::One(&requests[*number].cmd)
-        } else {
-            for number in numbers {
-                many.add_command(requests[*number].cmd.clone());
-            }
-            Commands::Many(&many)
-        };
-        match node.run(commands, deadline).await {
+        let mut commands = Pipeline::with_capacity(numbers.len());
+        for number in numbers {
+            commands.add_command(requests[*number].cmd.clone());
+        }
+        match node.run(&commands, deadline).await {
             Ok(answers) if answers.len() == numbers.len() => answers
                 .into_iter()
                 .map(|answer| self.judge(answer))
@@ -163,7 +171,7 @@ impl Fleet {
         let mut commands = Pipeline::with_capacity(2);
         commands.add_command(redis::cmd("ASKING"));
         commands.add_command(request.cmd.clone());
-        match node.run(Commands::Many(&commands), deadline).await {
+        match node.run(&commands, deadline).await {
             Ok(mut answers) => match answers.pop() {
                 Some(Value::ServerError(error)) => Err(refused(error.into())),
                 Some(answer) => Ok(answer),

@@ -17,7 +17,6 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::task::AbortHandle;
 
 use crate::builder::SqlBuilder;
-use crate::row::Row;
 use crate::store::Store;
 
 /// Keeps entries in a table of SQLite, PostgreSQL, MySQL or MariaDB; clones share
@@ -128,9 +127,7 @@ impl SqlBackend {
 #[deny(clippy::missing_trait_methods)]
 impl CacheBackend for SqlBackend {
     async fn get(&self, key: &str) -> Result<Option<Bytes>> {
-        let store = self.store();
-        let row = store.peek(key).await?;
-        Ok(store.seen(row.as_ref(), Row::value))
+        self.store().get(key).await
     }
 
     async fn set(&self, key: &str, value: Bytes, options: SetOptions) -> Result<bool> {

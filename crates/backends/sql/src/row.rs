@@ -84,10 +84,7 @@ impl Row {
 
     /// `None` if another program left nothing in it.
     pub(crate) fn value(&self) -> Option<Bytes> {
-        match self.number {
-            Some(number) => Some(number.to_string().into()),
-            None => self.content.clone(),
-        }
+        value_of(self.number, || self.content.clone())
     }
 
     /// The entry under the key that callers know; `None` if it cannot be read.
@@ -99,6 +96,30 @@ impl Row {
             entry.metadata = serde_json::from_str(text).ok()?;
         }
         Some(entry)
+    }
+}
+
+/// A value and its key; no value if another program left nothing in the row.
+#[derive(Debug, Clone)]
+pub(crate) struct Value {
+    pub(crate) key: String,
+    pub(crate) value: Option<Bytes>,
+}
+
+impl Value {
+    /// A row whose key cannot be read is nobody's.
+    pub(crate) fn read(columns: &dyn Columns) -> Option<Self> {
+        Some(Self {
+            key: columns.text(0)?,
+            value: value_of(columns.number(1), || columns.bytes(2)),
+        })
+    }
+}
+
+fn value_of(number: Option<i64>, content: impl FnOnce() -> Option<Bytes>) -> Option<Bytes> {
+    match number {
+        Some(number) => Some(number.to_string().into()),
+        None => content(),
     }
 }
 

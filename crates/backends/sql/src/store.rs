@@ -15,13 +15,15 @@ use tokio::sync::Mutex;
 
 use crate::builder::Settings;
 use crate::database::Database;
-use crate::row::{Row, end_of, millis, ttl_of};
+use crate::row::{Row, Value, end_of, millis, ttl_of};
 use crate::statement::{Outcome, Statement};
 use crate::table::Table;
 use crate::upkeep::Census;
 
-/// Most rows of one statement.
-const AT_ONCE: usize = 64;
+/// Most rows that one statement writes.
+const WRITTEN_AT_ONCE: usize = 64;
+/// Most keys of one statement that reads or removes.
+const READ_AT_ONCE: usize = 256;
 /// How often a change is tried when others change the same key meanwhile.
 const MOST_TRIES: u32 = 100;
 
@@ -133,20 +135,26 @@ impl Store {
         Ok(outcomes.first().copied().unwrap_or_default())
     }
 
-    /// The rows of these full keys, of each at most one.
-    async fn rows(&self, keys: &[String]) -> Result<Vec<Row>> {
-        let mut rows = Vec::with_capacity(keys.len());
-        for part in in_parts(keys) {
-            let select = self.table.select(part.iter().cloned(), self.now_millis());
-            rows.extend(self.read(select, Row::read).await?);
+    /// What is stored under these full keys, of each at most one.
+    async fn values(&self, keys: &[String]) -> Result<Vec<Value>> {
+        let mut values = Vec::with_capacity(keys.len());
+        for part in keys.chunks(READ_AT_ONCE) {
+            let select = self.table.select_values(padded(part), self.now_millis());
+            values.extend(self.read(select, Value::read).await?);
         }
-        Ok(rows)
+        Ok(values)
     }
 
     /// The row of a key, which is no use of it.
     pub(crate) async fn peek(&self, key: &str) -> Result<Option<Row>> {
-        let mut rows = self.rows(&[self.full(key)]).await?;
+        let select = self.table.select(&self.full(key), self.now_millis());
+        let mut rows = self.read(select, Row::read).await?;
         Ok(rows.pop())
+    }
+
+    pub(crate) async fn get(&self, key: &str) -> Result<Option<Bytes>> {
+        let found = self.values(&[self.full(key)]).await?;
+        Ok(self.seen(found.first(), |found| found.value.clone()))
     }
 
     /// How long a key lives, if it is there.
@@ -157,10 +165,10 @@ impl Store {
     }
 
     /// What is made of a row that was asked for, counted.
-    pub(crate) fn seen<T>(
+    pub(crate) fn seen<R, T>(
         &self,
-        row: Option<&Row>,
-        open: impl FnOnce(&Row) -> Option<T>,
+        row: Option<&R>,
+        open: impl FnOnce(&R) -> Option<T>,
     ) -> Option<T> {
         let Some(row) = row else {
             self.stats.add(Counter::Miss, 1);
@@ -178,10 +186,11 @@ impl Store {
     /// The values of distinct keys that are there, in their order.
     pub(crate) async fn get_many(&self, keys: &[&str]) -> Result<Vec<(String, Bytes)>> {
         let full: Vec<String> = keys.iter().map(|key| self.full(key)).collect();
-        let rows = self.rows(&full).await?.into_iter();
-        let rows: HashMap<String, Row> = rows.map(|row| (row.key.clone(), row)).collect();
+        let values = self.values(&full).await?.into_iter();
+        let values: HashMap<String, Value> =
+            values.map(|found| (found.key.clone(), found)).collect();
         let found = keys.iter().zip(&full).filter_map(|(key, full)| {
-            let value = self.seen(rows.get(full), Row::value)?;
+            let value = self.seen(values.get(full), |found| found.value.clone())?;
             Some(((*key).to_owned(), value))
         });
         Ok(found.collect())
@@ -290,18 +299,18 @@ impl Store {
     /// Removes keys and tells how many were there.
     pub(crate) async fn delete(&self, keys: &[&str], operation: &str) -> Result<u64> {
         let mut deleted = 0;
-        for part in in_parts(keys) {
+        for part in keys.chunks(READ_AT_ONCE) {
             let now = self.now_millis();
             let statements = if self.table.audit.is_some() {
                 let one = |key: &&str| {
-                    let delete = self.table.delete(std::iter::once(self.full(key)), now);
+                    let delete = self.table.delete(vec![self.full(key)], now);
                     self.table.audited(delete, operation, Some(key), now)
                 };
                 part.iter().flat_map(one).collect()
             } else {
                 let mut full: Vec<String> = part.iter().map(|key| self.full(key)).collect();
                 full.sort_unstable();
-                vec![self.table.delete(full.into_iter(), now)]
+                vec![self.table.delete(padded(&full), now)]
             };
             // With lines of the trail every other outcome is that of a line.
             let step = if self.table.audit.is_some() { 2 } else { 1 };
@@ -352,11 +361,19 @@ fn is_gone(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout)
 }
 
+/// The keys, and the last one again and again up to a power of two: so that there are few
+/// different statements.
+fn padded(keys: &[String]) -> Vec<String> {
+    let last = keys.last().into_iter().cycle();
+    let whole = keys.len().next_power_of_two();
+    keys.iter().chain(last).take(whole).cloned().collect()
+}
+
 /// Parts with a power of two of items each, so that there are few different statements.
 fn in_parts<T>(mut items: &[T]) -> impl Iterator<Item = &[T]> {
     std::iter::from_fn(move || {
         let largest = items.len().checked_ilog2()?;
-        let (part, rest) = items.split_at((1 << largest).min(AT_ONCE));
+        let (part, rest) = items.split_at((1 << largest).min(WRITTEN_AT_ONCE));
         items = rest;
         Some(part)
     })
@@ -373,5 +390,8 @@ mod tests {
         assert_eq!(sizes, [64, 64, 64, 8, 2, 1]);
         assert_eq!(in_parts(&items).flatten().count(), 203);
         assert_eq!(in_parts::<u32>(&[]).count(), 0);
+        let keys = ["a", "b", "c"].map(str::to_owned);
+        assert_eq!(padded(&keys), ["a", "b", "c", "c"]);
+        assert_eq!(padded(&keys[..1]), ["a"]);
     }
 }

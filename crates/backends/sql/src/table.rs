@@ -57,12 +57,23 @@ impl Table {
         Statement::new(self.dialect).sql(text)
     }
 
-    /// The rows of these keys that have not ended.
-    pub(crate) fn select(&self, keys: impl Iterator<Item = String>, now: i64) -> Statement {
-        let text = format!("SELECT {} FROM {}", COLUMNS.join(", "), self.quoted());
+    /// The row of a key that has not ended.
+    pub(crate) fn select(&self, key: &str, now: i64) -> Statement {
+        let text = format!("SELECT {} FROM ", COLUMNS.join(", "));
         self.begin(&text)
+            .sql(&self.quoted())
+            .sql(" WHERE cache_key = ")
+            .key(key)
+            .alive(now)
+    }
+
+    /// What is in the rows of these keys that have not ended: the columns of
+    /// [`Value::read`](crate::row::Value::read).
+    pub(crate) fn select_values(&self, keys: Vec<String>, now: i64) -> Statement {
+        self.begin("SELECT cache_key, number, content FROM ")
+            .sql(&self.quoted())
             .sql(" WHERE cache_key IN ")
-            .list(keys.map(Param::Key))
+            .list(keys.into_iter().map(Param::Key))
             .alive(now)
     }
 
@@ -147,11 +158,11 @@ impl Table {
     }
 
     /// Removes the rows of these keys that have not ended.
-    pub(crate) fn delete(&self, keys: impl Iterator<Item = String>, now: i64) -> Statement {
+    pub(crate) fn delete(&self, keys: Vec<String>, now: i64) -> Statement {
         self.begin("DELETE FROM ")
             .sql(&self.quoted())
             .sql(" WHERE cache_key IN ")
-            .list(keys.map(Param::Key))
+            .list(keys.into_iter().map(Param::Key))
             .alive(now)
     }
 

@@ -20,7 +20,7 @@ use crate::statement::{Outcome, Statement};
 use errors::{Failure, not_connected, too_busy, too_slow};
 
 /// A connection that rested longer is asked for a sign of life before it is used.
-const FRESH: Duration = Duration::from_millis(10);
+const FRESH: Duration = Duration::from_millis(1);
 /// How often a change is tried that stands in the way of another one.
 const MOST_TRIES: u32 = 8;
 

@@ -1,6 +1,7 @@
 //! SQLite: a file, one connection that writes, and some that read.
 
 mod errors;
+mod readers;
 mod writer;
 
 use std::fmt;
@@ -10,14 +11,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use larder_core::{Error, ErrorKind, Result};
-use parking_lot::Mutex;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{CachedStatement, Connection, OpenFlags, ToSql};
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::OnceCell;
 
 use crate::database::Read;
 use crate::row::Columns;
 use crate::statement::{Outcome, Param, Statement};
+use readers::Readers;
 use writer::Writer;
 
 /// Statements that a connection keeps prepared.
@@ -32,18 +33,16 @@ pub(crate) struct Sqlite {
     patience: Duration,
     /// Started with the first change.
     writer: OnceCell<Writer>,
-    permits: Arc<Semaphore>,
-    readers: Arc<Mutex<Vec<Connection>>>,
+    readers: Arc<Readers>,
 }
 
 impl Sqlite {
     pub(crate) fn new(file: PathBuf, patience: Duration, max_readers: usize) -> Self {
         Self {
+            readers: Readers::new(file.clone(), patience, max_readers),
             file,
             patience,
             writer: OnceCell::new(),
-            permits: Arc::new(Semaphore::new(max_readers)),
-            readers: Arc::default(),
         }
     }
 
@@ -52,22 +51,7 @@ impl Sqlite {
         statement: Statement,
         read: Read<T>,
     ) -> Result<Vec<T>> {
-        let permit = Arc::clone(&self.permits).acquire_owned().await;
-        let permit = permit.expect("it is never closed");
-        let (file, patience) = (self.file.clone(), self.patience);
-        let readers = Arc::clone(&self.readers);
-        let rested = readers.lock().pop();
-        block(move || {
-            let connection = match rested {
-                Some(connection) => connection,
-                None => open_to_read(&file, patience).map_err(errors::said)?,
-            };
-            let found = rows(&connection, &statement, read).map_err(errors::said)?;
-            readers.lock().push(connection);
-            drop(permit);
-            Ok(found)
-        })
-        .await
+        self.readers.read(statement, read).await
     }
 
     pub(crate) async fn write(&self, statements: Vec<Statement>) -> Result<Vec<Outcome>> {
@@ -157,16 +141,18 @@ impl ToSql for Param {
 
 impl Columns for rusqlite::Row<'_> {
     fn text(&self, place: usize) -> Option<String> {
-        self.get(place).ok()
+        let text = self.get_ref(place).ok()?.as_str().ok()?;
+        Some(text.to_owned())
     }
 
     fn bytes(&self, place: usize) -> Option<Bytes> {
-        let bytes: Vec<u8> = self.get(place).ok()?;
-        Some(bytes.into())
+        // What a person wrote may be text.
+        let bytes = self.get_ref(place).ok()?.as_bytes().ok()?;
+        Some(Bytes::copy_from_slice(bytes))
     }
 
     fn number(&self, place: usize) -> Option<i64> {
-        self.get(place).ok()
+        self.get_ref(place).ok()?.as_i64().ok()
     }
 }
 
