@@ -50,3 +50,9 @@ pub(crate) fn unexpected(what: &str) -> Error {
     let message = format!("the server's answer to {what} has an unknown form");
     Error::new(ErrorKind::Corrupted, message)
 }
+
+/// Nobody is left to send anything.
+pub(crate) fn runtime_ended() -> Error {
+    let message = "the runtime ended before the server answered";
+    Error::new(ErrorKind::Unavailable, message).with_retry(Retry::Safe)
+}

@@ -19,7 +19,9 @@
 
 mod backend;
 mod builder;
+mod connection;
 mod errors;
+mod line;
 mod listing;
 mod name;
 mod node;

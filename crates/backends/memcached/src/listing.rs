@@ -1,5 +1,6 @@
 //! Which keys there are: the server's crawler walks through its items and tells.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use larder_core::{Error, ErrorKind, Result, Retry};
@@ -26,7 +27,7 @@ pub(crate) struct Listed {
 
 impl Node {
     /// All items whose names begin like this.
-    pub(crate) async fn list(&self, prefix: &str) -> Result<Vec<Listed>> {
+    pub(crate) async fn list(self: &Arc<Self>, prefix: &str) -> Result<Vec<Listed>> {
         let mut names = self.crawl().await?;
         names.retain(|name| name.bytes.starts_with(prefix.as_bytes()));
         let mut listed = Vec::with_capacity(names.len());
@@ -53,7 +54,7 @@ impl Node {
     }
 
     /// Of those whose names are hashes, the keys.
-    async fn read_long_keys(&self, listed: &mut [Listed]) -> Result<()> {
+    async fn read_long_keys(self: &Arc<Self>, listed: &mut [Listed]) -> Result<()> {
         let mut long: Vec<&mut Listed> = listed
             .iter_mut()
             .filter(|item| item.marks.has_key())
@@ -78,7 +79,7 @@ impl Node {
         Ok(())
     }
 
-    async fn ask(&self, commands: &[Command]) -> Result<Vec<Answer>> {
+    async fn ask(self: &Arc<Self>, commands: &[Command]) -> Result<Vec<Answer>> {
         let commands: Vec<&Command> = commands.iter().collect();
         let asked = self.run(&commands, self.deadline()).await;
         asked.map_err(crate::node::Failure::into_error)

@@ -18,7 +18,7 @@ const MOST_AT_ONCE: usize = 10_000;
 /// Servers, and who has what.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    pub(crate) nodes: Vec<Node>,
+    pub(crate) nodes: Vec<Arc<Node>>,
     ring: Ring,
 }
 
@@ -29,7 +29,7 @@ impl Pool {
             ring: Ring::of(&servers),
             nodes: servers
                 .into_iter()
-                .map(|server| Node::new(server, Arc::clone(&link)))
+                .map(|server| Arc::new(Node::new(server, Arc::clone(&link))))
                 .collect(),
         }
     }
@@ -47,7 +47,7 @@ impl Pool {
         self.ring.server_of(&name.bytes)
     }
 
-    pub(crate) fn node_of(&self, name: &Name) -> &Node {
+    pub(crate) fn node_of(&self, name: &Name) -> &Arc<Node> {
         &self.nodes[self.server_of(name)]
     }
 
@@ -110,7 +110,7 @@ impl Pool {
 
 /// Sends the commands of some requests to one server.
 async fn run_some(
-    node: &Node,
+    node: &Arc<Node>,
     requests: &[(usize, Vec<Command>)],
     numbers: &[usize],
     if_lost: Retry,
@@ -128,7 +128,11 @@ async fn run_some(
 }
 
 /// Sends commands to one server; what only reads, and got lost, once more.
-pub(crate) async fn run(node: &Node, commands: &[&Command], if_lost: Retry) -> Result<Vec<Answer>> {
+pub(crate) async fn run(
+    node: &Arc<Node>,
+    commands: &[&Command],
+    if_lost: Retry,
+) -> Result<Vec<Answer>> {
     let deadline = node.deadline();
     let failure = match node.run(commands, deadline).await {
         Ok(answers) => return Ok(answers),
