@@ -27,6 +27,7 @@ mod listen;
 mod node;
 mod send;
 mod slot;
+mod store;
 mod value;
 mod walk;
 
