@@ -14,7 +14,7 @@ use larder_memcached::MemcachedBackend;
 use larder_memory::InMemoryBackend;
 use larder_redis::{RedisBackend, RedisBuilder};
 use larder_sql::{SqlBackend, SqlBuilder};
-use larder_testkit::servers::{RedisCluster, RedisShell, Server};
+use larder_testkit::servers::{Certificate, RedisCluster, RedisSentinels, RedisShell, Server};
 use larder_testkit::{CASES, ModelBackend, SixMethods, Subject};
 use libtest_mimic::{Arguments, Trial};
 use tokio::runtime::{self, Runtime};
@@ -100,6 +100,14 @@ const ROWS: &[Row] = &[
         make: || redis(&[&encryption(), &zstd(), &namespace()]),
     },
     Row {
+        name: "redis/tls",
+        make: redis_tls,
+    },
+    Row {
+        name: "redis/sentinel",
+        make: redis_sentinel,
+    },
+    Row {
         name: "redis/cluster",
         make: redis_cluster,
     },
@@ -183,6 +191,8 @@ fn file(layers: &[&dyn Layer]) -> Subject {
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 /// The Redis servers of all trials.
 static REDIS: OnceLock<Server> = OnceLock::new();
+static REDIS_TLS: OnceLock<(Server, Certificate)> = OnceLock::new();
+static SENTINELS: OnceLock<RedisSentinels> = OnceLock::new();
 static CLUSTER: OnceLock<RedisCluster> = OnceLock::new();
 
 /// Redis in layers.
@@ -190,6 +200,28 @@ fn redis(layers: &[&dyn Layer]) -> Subject {
     let server = REDIS.get_or_init(Server::redis);
     let url = format!("redis://{}", server.address());
     on_redis(RedisBackend::single(url), &[server], layers)
+}
+
+fn redis_tls() -> Subject {
+    let (server, certificate) = REDIS_TLS.get_or_init(|| {
+        let certificate = Certificate::new();
+        (Server::redis_with_tls(&certificate), certificate)
+    });
+    let builder = RedisBackend::single(format!("rediss://{}", server.address()));
+    let builder = builder.root_certificate(&*certificate.certificate);
+    on_redis(builder, &[server], &[])
+}
+
+fn redis_sentinel() -> Subject {
+    let watched = SENTINELS.get_or_init(RedisSentinels::start);
+    let sentinels = watched.sentinels.iter();
+    let urls = sentinels.map(|sentinel| format!("redis://{}", sentinel.address()));
+    // Nothing happens to the first master.
+    on_redis(
+        RedisBackend::sentinel("main", urls),
+        &[&watched.servers[0]],
+        &[],
+    )
 }
 
 fn redis_cluster() -> Subject {
@@ -335,9 +367,12 @@ fn main() {
     // What is static is never dropped.
     let nodes = CLUSTER.get().into_iter().flat_map(|cluster| &cluster.nodes);
     let memcached = MEMCACHED.get().into_iter().flatten();
+    let tls = REDIS_TLS.get().into_iter().map(|(server, _)| server);
+    let watched = SENTINELS.get().into_iter();
+    let watched = watched.flat_map(|all| all.servers.iter().chain(&all.sentinels));
     let databases = POSTGRES.get().into_iter().chain(MARIADB.get());
     let all = REDIS.get().into_iter().chain(nodes).chain(memcached);
-    let all = all.chain(databases);
+    let all = all.chain(tls).chain(watched).chain(databases);
     all.for_each(Server::kill);
     conclusion.exit();
 }

@@ -6,13 +6,18 @@ use std::process::Command;
 
 use super::{PATIENCE, RedisShell, Server, free_port, until};
 
+/// For talking to a server from this machine, TLS or not.
+const SOCKET: &str = "socket";
+
 /// The options of every server: nothing on disk, nobody but this machine.
 fn redis(folder: &Path, port: u16) -> Command {
     let mut command = Command::new("redis-server");
     command
         .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
         .args(["--save", "", "--appendonly", "no", "--dir"])
-        .arg(folder);
+        .arg(folder)
+        .arg("--unixsocket")
+        .arg(folder.join(SOCKET));
     command
 }
 
@@ -58,7 +63,7 @@ impl Server {
 
     /// A way to talk to it.
     pub fn shell(&self) -> RedisShell {
-        RedisShell::to(self.address())
+        RedisShell::through(self.folder.path().join(SOCKET))
     }
 }
 
@@ -162,11 +167,11 @@ fn sentinel_of(master: u16) -> Server {
         let settings = folder.join("sentinel.conf");
         if !settings.exists() {
             let text = format!(
-                "bind 127.0.0.1\nport {port}\ndir {}\n\
+                "bind 127.0.0.1\nport {port}\ndir {place}\nunixsocket {place}/{SOCKET}\n\
                  sentinel monitor {name} 127.0.0.1 {master} 2\n\
                  sentinel down-after-milliseconds {name} 1000\n\
                  sentinel failover-timeout {name} 3000\n",
-                folder.display()
+                place = folder.display()
             );
             fs::write(&settings, text).expect("the folder can be written to");
         }

@@ -2,6 +2,8 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -35,9 +37,23 @@ return 'done'";
 /// ```
 #[derive(Debug)]
 pub struct RedisShell {
-    address: SocketAddr,
-    stream: Mutex<BufReader<TcpStream>>,
+    place: Place,
+    stream: Mutex<BufReader<Stream>>,
 }
+
+/// Where a server listens.
+#[derive(Debug)]
+enum Place {
+    Address(SocketAddr),
+    Socket(PathBuf),
+}
+
+/// What bytes go through.
+trait Wire: Read + Write + Send + std::fmt::Debug {}
+
+impl<T: Read + Write + Send + std::fmt::Debug> Wire for T {}
+
+type Stream = Box<dyn Wire>;
 
 impl RedisShell {
     /// Connects to a server.
@@ -46,9 +62,18 @@ impl RedisShell {
     ///
     /// If it does not listen.
     pub fn to(address: SocketAddr) -> Self {
+        Self::at(Place::Address(address))
+    }
+
+    /// Connects to a server of this machine by its socket, which needs no TLS.
+    pub(super) fn through(socket: PathBuf) -> Self {
+        Self::at(Place::Socket(socket))
+    }
+
+    fn at(place: Place) -> Self {
         Self {
-            address,
-            stream: Mutex::new(connect(address).expect("the server listens")),
+            stream: Mutex::new(connect(&place).expect("the server listens")),
+            place,
         }
     }
 
@@ -67,7 +92,7 @@ impl RedisShell {
         let mut stream = self.stream.lock();
         ask(&mut stream, &command)
             .or_else(|_| {
-                *stream = connect(self.address)?;
+                *stream = connect(&self.place)?;
                 ask(&mut stream, &command)
             })
             .expect("the server answers")
@@ -90,18 +115,24 @@ impl RedisShell {
     }
 }
 
-fn connect(address: SocketAddr) -> io::Result<BufReader<TcpStream>> {
-    let stream = TcpStream::connect(address)?;
-    stream.set_nodelay(true)?;
+fn connect(place: &Place) -> io::Result<BufReader<Stream>> {
+    let stream: Stream = match place {
+        Place::Address(address) => {
+            let stream = TcpStream::connect(address)?;
+            stream.set_nodelay(true)?;
+            Box::new(stream)
+        }
+        Place::Socket(path) => Box::new(UnixStream::connect(path)?),
+    };
     Ok(BufReader::new(stream))
 }
 
-fn ask(stream: &mut BufReader<TcpStream>, command: &str) -> io::Result<String> {
+fn ask(stream: &mut BufReader<Stream>, command: &str) -> io::Result<String> {
     stream.get_mut().write_all(command.as_bytes())?;
     answer(stream)
 }
 
-fn answer(from: &mut BufReader<TcpStream>) -> io::Result<String> {
+fn answer(from: &mut BufReader<Stream>) -> io::Result<String> {
     let mut line = String::new();
     if from.read_line(&mut line)? == 0 {
         return Err(io::ErrorKind::UnexpectedEof.into());

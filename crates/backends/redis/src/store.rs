@@ -1,6 +1,5 @@
 //! What requests and answers of a backend look like.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,27 +77,15 @@ impl Store {
         request
     }
 
-    /// Commands that read these keys, one for each slot, and the places of their keys.
-    fn gets(&self, keys: &[&str]) -> (Vec<Vec<usize>>, Vec<Request>) {
-        let mut groups: Vec<Vec<usize>> = Vec::new();
-        let mut requests: Vec<Request> = Vec::new();
-        let mut by_slot: HashMap<u16, usize> = HashMap::new();
-        for (place, key) in keys.iter().enumerate() {
-            let full = self.full(key);
-            let slot = self.fleet.slot(full.as_bytes());
-            match by_slot.get(&slot) {
-                Some(group) if groups[*group].len() < MOST_IN_ONE => {
-                    groups[*group].push(place);
-                    requests[*group].cmd.arg(full);
-                }
-                _ => {
-                    by_slot.insert(slot, groups.len());
-                    groups.push(vec![place]);
-                    requests.push(self.request_full(Retry::Safe, "MGET", full.as_bytes()));
-                }
-            }
-        }
-        (groups, requests)
+    /// Commands that read these keys in their order, so many keys each.
+    fn gets(&self, keys: &[&str], at_once: usize) -> Vec<Request> {
+        let command = |some: &[&str]| {
+            let full: Vec<String> = some.iter().map(|key| self.full(key)).collect();
+            let mut cmd = Cmd::new();
+            cmd.arg("MGET").arg(&full);
+            self.request_of(Retry::Safe, cmd, full[0].as_bytes())
+        };
+        keys.chunks(at_once).map(command).collect()
     }
 
     pub(crate) fn was_set(&self, answer: Result<Value>) -> Result<bool> {
@@ -152,19 +139,26 @@ impl Store {
 
     /// The values of distinct keys that are there, in their order.
     pub(crate) async fn get_many(&self, keys: &[&str]) -> Result<Vec<(String, Bytes)>> {
-        let (groups, requests) = self.gets(keys);
-        let mut values: Vec<Option<Bytes>> = vec![None; keys.len()];
+        // In a cluster keys are in many slots; of one that moves, no command may ask for two.
+        let at_once = if self.fleet.is_cluster() {
+            1
+        } else {
+            MOST_IN_ONE
+        };
+        let answers = self.fleet.send(&self.gets(keys, at_once)).await;
+        let mut found = Vec::with_capacity(keys.len());
         let (mut answered, mut failed) = (false, None);
-        for (group, answer) in groups.into_iter().zip(self.fleet.send(&requests).await) {
-            match answer.and_then(|answer| list(answer, group.len())) {
-                Ok(found) => {
+        for (some, answer) in keys.chunks(at_once).zip(answers) {
+            match answer.and_then(|answer| list(answer, some.len())) {
+                Ok(values) => {
                     answered = true;
-                    for (place, value) in group.into_iter().zip(found) {
-                        values[place] = self.seen(Ok(value), value_of)?;
+                    for (key, value) in some.iter().zip(values) {
+                        let value = self.seen(Ok(value), value_of)?;
+                        found.extend(value.map(|value| ((*key).to_owned(), value)));
                     }
                 }
                 Err(error) => {
-                    self.stats.add(Counter::Miss, group.len() as u64);
+                    self.stats.add(Counter::Miss, some.len() as u64);
                     failed = Some(error);
                 }
             }
@@ -172,12 +166,7 @@ impl Store {
         match failed {
             // A node that is gone is no reason not to use the others.
             Some(error) if !answered => Err(error),
-            _ => {
-                let found = keys.iter().zip(values);
-                Ok(found
-                    .filter_map(|(key, value)| Some(((*key).to_owned(), value?)))
-                    .collect())
-            }
+            _ => Ok(found),
         }
     }
 }
