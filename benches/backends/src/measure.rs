@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use bytes::Bytes;
 use larder_benches::table;
+use larder_core::{Clock, SystemClock};
 
 use crate::client::{Client, value_of};
 
@@ -14,6 +16,9 @@ const KEYS: usize = 10_000;
 const MANY: usize = 100;
 /// Callers at once.
 const CALLERS: [usize; 2] = [1, 64];
+
+/// Keys and their values.
+type Items = Arc<[(String, Bytes)]>;
 
 /// How long it takes.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +50,23 @@ impl Work {
         }
     }
 
+    /// What the specification asks for, of many callers together.
+    fn asked_of(self, backend: &str) -> Option<u64> {
+        let [get, set, delete, many] = match backend {
+            "memory" => [1_000_000, 1_000_000, 1_000_000, 100_000],
+            "redis" => [100_000, 80_000, 100_000, 50_000],
+            "memcached" => [30_000, 25_000, 30_000, 15_000],
+            "sqlite" | "postgres" | "mariadb" => [1_000, 500, 1_000, 500],
+            _ => return None,
+        };
+        Some(match self {
+            Self::Get => get,
+            Self::Set => set,
+            Self::Delete => delete,
+            Self::GetMany => many,
+        })
+    }
+
     /// What counts as one.
     fn size(self) -> u64 {
         if self == Self::GetMany {
@@ -63,9 +85,14 @@ pub(crate) async fn compare<A: Client, B: Client>(
     ours: Arc<A>,
     raw: Arc<B>,
 ) {
-    let keys: Arc<[String]> = (0..KEYS).map(|n| format!("user:{n:08}")).collect();
-    fill(&*ours, &keys).await;
-    fill(&*raw, &keys).await;
+    let item = |n| {
+        let key = format!("user:{n:08}");
+        let value = value_of(&key);
+        (key, value)
+    };
+    let items: Items = (0..KEYS).map(item).collect();
+    fill(&*ours, &items).await;
+    fill(&*raw, &items).await;
     let mut rows = Vec::new();
     let mut single = [0.0; CALLERS.len()];
     let works = Work::ALL.into_iter();
@@ -75,11 +102,11 @@ pub(crate) async fn compare<A: Client, B: Client>(
             for round in 0..effort.rounds {
                 // Who comes second may find the machine in another mood.
                 if round % 2 == 0 {
-                    by_ours.push(rate(&ours, work, callers, effort.slice, &keys).await);
-                    by_raw.push(rate(&raw, work, callers, effort.slice, &keys).await);
+                    by_ours.push(rate(&ours, work, callers, effort.slice, &items).await);
+                    by_raw.push(rate(&raw, work, callers, effort.slice, &items).await);
                 } else {
-                    by_raw.push(rate(&raw, work, callers, effort.slice, &keys).await);
-                    by_ours.push(rate(&ours, work, callers, effort.slice, &keys).await);
+                    by_raw.push(rate(&raw, work, callers, effort.slice, &items).await);
+                    by_ours.push(rate(&ours, work, callers, effort.slice, &items).await);
                 }
             }
             let ratios: Vec<f64> = by_ours.iter().zip(&by_raw).map(|(a, b)| a / b).collect();
@@ -87,6 +114,9 @@ pub(crate) async fn compare<A: Client, B: Client>(
             if work == Work::Get {
                 single[place] = by_ours;
             }
+            let asked = work
+                .asked_of(name)
+                .map_or(String::new(), |rate| format!("{rate}"));
             let times = match work {
                 Work::GetMany => format!("{:.1}", by_ours / single[place]),
                 _ => String::new(),
@@ -98,16 +128,25 @@ pub(crate) async fn compare<A: Client, B: Client>(
                 format!("{by_raw:.0}"),
                 format!("{:.2}", table::median(&ratios)),
                 times,
+                asked,
             ]);
         }
     }
-    let head = ["", "callers", "larder /s", "raw /s", "ratio", "x get"];
+    let head = [
+        "",
+        "callers",
+        "larder /s",
+        "raw /s",
+        "ratio",
+        "x get",
+        "asked for",
+    ];
     table::print(&format!("{name}, beside {what}"), &head, &rows);
 }
 
-async fn fill(client: &impl Client, keys: &[String]) {
-    for key in keys {
-        assert_eq!(client.set(key, value_of(key)).await, 1, "it is stored");
+async fn fill(client: &impl Client, items: &[(String, Bytes)]) {
+    for (key, value) in items {
+        assert_eq!(client.set(key, value.clone()).await, 1, "it is stored");
     }
 }
 
@@ -117,27 +156,27 @@ async fn rate<C: Client>(
     work: Work,
     callers: usize,
     slice: Duration,
-    keys: &Arc<[String]>,
+    items: &Items,
 ) -> f64 {
     if work == Work::Delete {
         // The last time has left few.
-        fill(&**client, keys).await;
+        fill(&**client, items).await;
     }
     let (is_over, done) = (
         Arc::new(AtomicBool::new(false)),
         Arc::new(AtomicU64::new(0)),
     );
-    let begin = Instant::now();
+    let clock = SystemClock::new();
     let tasks: Vec<_> = (0..callers)
         .map(|caller| {
-            let (client, keys) = (Arc::clone(client), Arc::clone(keys));
+            let (client, items) = (Arc::clone(client), Arc::clone(items));
             let (is_over, done) = (Arc::clone(&is_over), Arc::clone(&done));
             tokio::spawn(async move {
-                let mut place = caller * keys.len() / callers;
+                let mut place = caller * items.len() / callers;
                 let mut count = 0;
                 while !is_over.load(Ordering::Relaxed) {
-                    place = (place + 1_009) % keys.len();
-                    once(&*client, work, &keys, place).await;
+                    place = (place + 1_009) % items.len();
+                    once(&*client, work, &items, place).await;
                     count += work.size();
                     if count % 64 == 0 {
                         // Who never waits lets others work now and then.
@@ -155,21 +194,23 @@ async fn rate<C: Client>(
     for task in tasks {
         task.await.expect("no operation fails");
     }
-    done.load(Ordering::Relaxed) as f64 / begin.elapsed().as_secs_f64()
+    done.load(Ordering::Relaxed) as f64 / clock.elapsed().as_secs_f64()
 }
 
-async fn once(client: &impl Client, work: Work, keys: &[String], place: usize) {
-    let key = &keys[place];
+async fn once(client: &impl Client, work: Work, items: &[(String, Bytes)], place: usize) {
+    let (key, value) = &items[place];
     match work {
         Work::Get => assert_eq!(client.get(key).await, 1, "{key} is there"),
-        Work::Set => assert_eq!(client.set(key, value_of(key)).await, 1, "{key} is stored"),
+        Work::Set => {
+            assert_eq!(client.set(key, value.clone()).await, 1, "{key} is stored");
+        }
         // Later ones find it gone already; that costs nearly as much.
         Work::Delete => {
             client.delete(key).await;
         }
         Work::GetMany => {
-            let from = place.min(keys.len() - MANY);
-            let some: Vec<&str> = keys[from..from + MANY].iter().map(String::as_str).collect();
+            let some = &items[place.min(items.len() - MANY)..][..MANY];
+            let some: Vec<&str> = some.iter().map(|(key, _)| key.as_str()).collect();
             assert_eq!(client.get_many(&some).await, MANY, "all are there");
         }
     }

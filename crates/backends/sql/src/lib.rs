@@ -22,6 +22,9 @@
 //! # }
 //! ```
 
+// Without any database there is nothing to build.
+#![cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+
 mod address;
 mod audit;
 mod backend;
