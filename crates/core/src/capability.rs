@@ -29,7 +29,7 @@ pub enum Capability {
     Counters,
     /// `touch`.
     Touch,
-    /// `get_entry` and `ttl`.
+    /// `get_entry`, `get_entries` and `ttl`.
     Entries,
     /// Metadata is kept with the entry.
     Metadata,

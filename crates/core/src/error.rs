@@ -135,11 +135,12 @@ pub enum Operation {
     Touch,
     Ttl,
     InvalidateTags,
+    GetEntries,
 }
 
 impl Operation {
     /// Every method, in the order of their numbers.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Get,
         Self::Set,
         Self::Delete,
@@ -158,6 +159,7 @@ impl Operation {
         Self::Touch,
         Self::Ttl,
         Self::InvalidateTags,
+        Self::GetEntries,
     ];
 
     /// The name of the method.
@@ -181,6 +183,7 @@ impl Operation {
             Self::Touch => "touch",
             Self::Ttl => "ttl",
             Self::InvalidateTags => "invalidate_tags",
+            Self::GetEntries => "get_entries",
         }
     }
 }

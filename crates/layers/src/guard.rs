@@ -128,6 +128,11 @@ impl<G: Guard> CacheBackend for Guarded<G> {
         self.guard.run(call, || self.inner.get_many(keys)).await
     }
 
+    async fn get_entries(&self, keys: &[&str]) -> Result<Vec<CacheEntry>> {
+        let call = Call::repeatable(Operation::GetEntries);
+        self.guard.run(call, || self.inner.get_entries(keys)).await
+    }
+
     async fn set_many(
         &self,
         items: Vec<(String, Bytes)>,

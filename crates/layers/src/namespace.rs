@@ -80,6 +80,15 @@ impl Namespaced {
         keys.iter().map(|key| self.full(key)).collect()
     }
 
+    /// The entry as callers know it.
+    fn own_entry(&self, mut entry: CacheEntry) -> CacheEntry {
+        entry.key = self.own(entry.key);
+        for tag in &mut entry.tags {
+            *tag = self.own(std::mem::take(tag));
+        }
+        entry
+    }
+
     /// The key as callers know it; the prefix is there because they were asked for.
     fn own(&self, mut key: String) -> String {
         if key.starts_with(&*self.prefix) {
@@ -168,13 +177,18 @@ impl CacheBackend for Namespaced {
     async fn get_entry(&self, key: &str) -> Result<Option<CacheEntry>> {
         let entry = self.inner.get_entry(&self.full(key)).await?;
         self.count_found(1, usize::from(entry.is_some()));
-        Ok(entry.map(|mut entry| {
-            key.clone_into(&mut entry.key);
-            for tag in &mut entry.tags {
-                *tag = self.own(std::mem::take(tag));
-            }
-            entry
-        }))
+        Ok(entry.map(|entry| self.own_entry(entry)))
+    }
+
+    async fn get_entries(&self, keys: &[&str]) -> Result<Vec<CacheEntry>> {
+        let asked = larder_core::backend::distinct(keys).count();
+        let full = self.all_full(keys);
+        let found = self.inner.get_entries(&borrowed(&full)).await?;
+        self.count_found(asked, found.len());
+        Ok(found
+            .into_iter()
+            .map(|entry| self.own_entry(entry))
+            .collect())
     }
 
     async fn get_many(&self, keys: &[&str]) -> Result<Vec<(String, Bytes)>> {

@@ -46,6 +46,12 @@ impl<T: Transform> Transformed<T> {
         }
         value
     }
+
+    fn decode_entry(&self, mut entry: CacheEntry) -> Option<CacheEntry> {
+        entry.value = self.decode(&entry.key, entry.value)?;
+        entry.size_bytes = entry.value.len() as u64;
+        Some(entry)
+    }
 }
 
 #[deny(clippy::missing_trait_methods)]
@@ -85,15 +91,13 @@ impl<T: Transform> CacheBackend for Transformed<T> {
     }
 
     async fn get_entry(&self, key: &str) -> Result<Option<CacheEntry>> {
-        let Some(mut entry) = self.inner.get_entry(key).await? else {
-            return Ok(None);
-        };
-        let Some(value) = self.decode(key, entry.value) else {
-            return Ok(None);
-        };
-        entry.size_bytes = value.len() as u64;
-        entry.value = value;
-        Ok(Some(entry))
+        let found = self.inner.get_entry(key).await?;
+        Ok(found.and_then(|entry| self.decode_entry(entry)))
+    }
+
+    async fn get_entries(&self, keys: &[&str]) -> Result<Vec<CacheEntry>> {
+        let found = self.inner.get_entries(keys).await?.into_iter();
+        Ok(found.filter_map(|entry| self.decode_entry(entry)).collect())
     }
 
     async fn get_many(&self, keys: &[&str]) -> Result<Vec<(String, Bytes)>> {

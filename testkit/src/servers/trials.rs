@@ -151,6 +151,11 @@ impl<'a> Trial<'a> {
                 assert_eq!((&*key, &value[..]), ("key", VALUE), "{fault:?}");
             }
         }
+        if let Ok(found) = self.in_time(fault, || cache.get_entries(&["key", "none"])) {
+            for entry in found {
+                assert_eq!((&*entry.key, &entry.value[..]), ("key", VALUE), "{fault:?}");
+            }
+        }
         if let Ok(Some(entry)) = self.in_time(fault, || cache.get_entry("key")) {
             assert_eq!(&entry.value[..], VALUE, "{fault:?}");
         }

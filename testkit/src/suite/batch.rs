@@ -1,7 +1,7 @@
 //! Many keys at once.
 
 use bytes::Bytes;
-use larder_core::{ErrorKind, SetOptions};
+use larder_core::{CacheEntry, Capability, ErrorKind, SetOptions};
 
 use super::OK;
 use crate::Subject;
@@ -20,6 +20,41 @@ pub fn get_many_keeps_order_omits_missing_and_repeats_nothing(subject: &Subject)
         .expect(OK);
     let found = cache.get_many(&["c", "missing", "a", "c", "a"]).expect(OK);
     assert_eq!(found, items(&["c", "a"]));
+}
+
+/// The entries in the order of the keys, without the missing ones, each key once.
+// covers: C20, F1, D56
+pub fn get_entries_tells_of_each_what_get_entry_does(subject: &Subject) {
+    let cache = &subject.cache;
+    if !subject.has(Capability::Entries) {
+        let error = cache.get_entries(&["a"]).expect_err("it is not promised");
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        return;
+    }
+    let _ = cache
+        .set_many(items(&["a", "b"]), subject.seconds(60).into())
+        .expect(OK);
+    cache.set("n", "41", SetOptions::new()).expect(OK);
+    let found = cache
+        .get_entries(&["n", "missing", "b", "n", "a"])
+        .expect(OK);
+    let keys: Vec<&str> = found.iter().map(|entry| entry.key.as_str()).collect();
+    assert_eq!(keys, ["n", "b", "a"]);
+    for entry in found {
+        let alone = cache.get_entry(&entry.key).expect(OK);
+        let alone = alone.expect("it was there before");
+        assert_eq!(
+            (&entry.value, entry.created_at),
+            (&alone.value, alone.created_at)
+        );
+        let rest =
+            |entry: &CacheEntry| entry.ttl_remaining(larder_core::Clock::now(subject.clock()));
+        match (rest(&entry), rest(&alone)) {
+            (Some(one), Some(other)) => assert!(subject.is_about(one, other), "{one:?}"),
+            (one, other) => assert_eq!(one, other, "{}", entry.key),
+        }
+    }
+    assert_eq!(cache.get_entries(&[]).expect(OK), []);
 }
 
 /// Every item is stored, all with the same lifetime.

@@ -96,6 +96,7 @@ pub fn entries_work_or_are_unsupported(subject: &Subject) {
         Capability::Entries,
         [
             ("get_entry", &|| cache.get_entry("key").map(drop)),
+            ("get_entries", &|| cache.get_entries(&["key"]).map(drop)),
             ("ttl", &|| cache.ttl("key").map(drop)),
         ],
         || {

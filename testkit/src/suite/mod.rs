@@ -71,6 +71,7 @@ macro_rules! for_each_case {
                 what_expired_is_there_for_nobody;
             batch:
                 get_many_keeps_order_omits_missing_and_repeats_nothing
+                get_entries_tells_of_each_what_get_entry_does
                 set_many_stores_all_with_one_lifetime
                 delete_many_counts_what_was_there
                 empty_batches_do_nothing

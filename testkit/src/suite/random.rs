@@ -148,6 +148,14 @@ impl Run<'_> {
             .collect();
         let names: Vec<&str> = keys.iter().map(String::as_str).collect();
         match self.random.below(6) {
+            0 if self.subject.has(Capability::Entries) => {
+                let found = cache.get_entries(&names).expect(OK).into_iter();
+                let found: Vec<_> = found.map(|entry| (entry.key, entry.value)).collect();
+                let expected: Vec<(String, Bytes)> = distinct(&names)
+                    .filter_map(|key| Some((key.to_owned(), self.model.get(key)?)))
+                    .collect();
+                assert_eq!(found, expected, "{place}: get_entries {keys:?}");
+            }
             0..2 => {
                 let found = cache.get_many(&names).expect(OK);
                 let expected: Vec<(String, Bytes)> = distinct(&names)

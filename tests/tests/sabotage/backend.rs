@@ -178,6 +178,15 @@ impl CacheBackend for Sabotaged {
         Ok(entry)
     }
 
+    async fn get_entries(&self, keys: &[&str]) -> Result<Vec<CacheEntry>> {
+        self.can()?;
+        let mut found = self.inner.get_entries(keys)?;
+        if self.has(Flaw::ReversesEntries) {
+            found.reverse();
+        }
+        Ok(found)
+    }
+
     async fn get_many(&self, keys: &[&str]) -> Result<Vec<(String, Bytes)>> {
         let mut found = self.inner.get_many(keys)?;
         if self.has(Flaw::BatchFillsGaps) && found.is_empty() {

@@ -20,6 +20,7 @@ pub(crate) enum Flaw {
     TtlIsConstant,
     RepeatsKeys,
     ReversesKeys,
+    ReversesEntries,
     ForgetsLastItem,
     CountsAllDeletes,
     HidesOneKey,

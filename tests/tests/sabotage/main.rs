@@ -131,6 +131,10 @@ const CAUGHT_BY: &[(Flaw, &str)] = &[
         Flaw::PromisesOnly,
         "patterns_by_name_work_or_are_unsupported",
     ),
+    (
+        Flaw::ReversesEntries,
+        "get_entries_tells_of_each_what_get_entry_does",
+    ),
     (Flaw::ForgetsTimes, "entries_work_or_are_unsupported"),
     (Flaw::IgnoresConditions, "an_expired_key_counts_as_absent"),
     (

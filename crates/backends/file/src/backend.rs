@@ -11,6 +11,7 @@ use larder_core::{
 };
 
 use crate::builder::FileBuilder;
+use crate::record::Record;
 use crate::store::Store;
 use crate::sweeper::Sweeper;
 
@@ -138,7 +139,7 @@ impl CacheBackend for FileBackend {
     async fn get_entry(&self, key: &str) -> Result<Option<CacheEntry>> {
         let key = key.to_owned();
         let found = self.block(move |store| store.get(&key)).await?;
-        Ok(found.map(crate::record::Record::into_entry))
+        Ok(found.map(Record::into_entry))
     }
 
     async fn get_many(&self, keys: &[&str]) -> Result<Vec<(String, Bytes)>> {
@@ -149,6 +150,18 @@ impl CacheBackend for FileBackend {
                 if let Some(record) = store.get(&key)? {
                     found.push((key, record.value));
                 }
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    async fn get_entries(&self, keys: &[&str]) -> Result<Vec<CacheEntry>> {
+        let keys: Vec<String> = distinct(keys).map(str::to_owned).collect();
+        self.block(move |store| {
+            let mut found = Vec::with_capacity(keys.len());
+            for key in keys {
+                found.extend(store.get(&key)?.map(Record::into_entry));
             }
             Ok(found)
         })

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use larder_core::backend::distinct;
 use larder_core::{
     BatchReport, CacheBackend, CacheEntry, CacheStats, Capabilities, Capability, Condition,
     Counter, Error, Pattern, Result, Retry, ScanPage, SetOptions, TagMatch, Ttl, TtlState, counter,
@@ -12,8 +11,7 @@ use larder_core::{
 
 use crate::builder::MemcachedBuilder;
 use crate::name::Name;
-use crate::protocol::Command;
-use crate::store::{Store, last, present};
+use crate::store::{Store, last};
 
 /// Keeps entries in Memcached; clones share connections.
 ///
@@ -162,40 +160,20 @@ impl CacheBackend for MemcachedBackend {
     }
 
     async fn get_many(&self, keys: &[&str]) -> Result<Vec<(String, Bytes)>> {
+        let found = self.0.look_at_all(keys, "vf").await?.into_iter();
+        Ok(found
+            .map(|(key, (content, _))| (key.to_owned(), content.value))
+            .collect())
+    }
+
+    async fn get_entries(&self, keys: &[&str]) -> Result<Vec<CacheEntry>> {
         let store = &*self.0;
-        let named = distinct(keys).map(|key| {
-            let full = store.full(key);
-            let name = Name::of(&full);
-            (key, full, name)
+        let found = store.look_at_all(keys, "vft").await?.into_iter();
+        let entries = found.map(|(key, (content, rest))| {
+            let end = rest.and_then(|rest| store.now().checked_add(rest));
+            content.into_entry(key, end)
         });
-        let keys: Vec<(&str, String, Name)> = named.collect();
-        let requests = keys.iter().map(|(_, _, name)| {
-            let command = Command::new("mg", name).flags("vf");
-            (store.pool.server_of(name), vec![command])
-        });
-        let answers = store.pool.send_all(requests.collect(), Retry::Safe).await;
-        let mut found = Vec::with_capacity(keys.len());
-        let (mut answered, mut failed) = (false, None);
-        for ((key, full, name), answer) in keys.into_iter().zip(answers) {
-            match answer {
-                Ok(mut answers) => {
-                    answered = true;
-                    let item = present(answers.pop())?;
-                    if let Some((content, _)) = store.seen(&full, &name, item) {
-                        found.push((key.to_owned(), content.value));
-                    }
-                }
-                Err(error) => {
-                    store.stats.add(Counter::Miss, 1);
-                    failed = Some(error);
-                }
-            }
-        }
-        match failed {
-            // A server that is gone is no reason not to use the others.
-            Some(error) if !answered => Err(error),
-            _ => Ok(found),
-        }
+        Ok(entries.collect())
     }
 
     async fn set_many(

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use larder_core::backend::distinct;
 use larder_core::stored::Moment;
 use larder_core::{
     Counter, Error, ErrorKind, Metadata, Result, Retry, SetOptions, StatsRecorder, Ttl, counter,
@@ -72,6 +73,45 @@ impl Store {
         debug_assert!(*name == Name::of(full), "the name is the key's");
         let command = Command::new("mg", name).flags("vftc");
         present(Some(self.pool.send_one(name, command, Retry::Safe).await?))
+    }
+
+    /// What is in the items of these keys, each once, with the flags that tell it.
+    pub(crate) async fn look_at_all<'a>(
+        &self,
+        keys: &[&'a str],
+        flags: &str,
+    ) -> Result<Vec<(&'a str, Seen)>> {
+        let named = distinct(keys).map(|key| {
+            let full = self.full(key);
+            let name = Name::of(&full);
+            (key, full, name)
+        });
+        let keys: Vec<(&str, String, Name)> = named.collect();
+        let requests = keys.iter().map(|(_, _, name)| {
+            let command = Command::new("mg", name).flags(flags);
+            (self.pool.server_of(name), vec![command])
+        });
+        let answers = self.pool.send_all(requests.collect(), Retry::Safe).await;
+        let mut found = Vec::with_capacity(keys.len());
+        let (mut answered, mut failed) = (false, None);
+        for ((key, full, name), answer) in keys.into_iter().zip(answers) {
+            match answer {
+                Ok(mut answers) => {
+                    answered = true;
+                    let item = present(answers.pop())?;
+                    found.extend(self.seen(&full, &name, item).map(|seen| (key, seen)));
+                }
+                Err(error) => {
+                    self.stats.add(Counter::Miss, 1);
+                    failed = Some(error);
+                }
+            }
+        }
+        match failed {
+            // A server that is gone is no reason not to use the others.
+            Some(error) if !answered => Err(error),
+            _ => Ok(found),
+        }
     }
 
     /// What is in an item, counted as a hit or a miss.

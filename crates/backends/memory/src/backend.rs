@@ -59,6 +59,10 @@ impl CacheBackend for InMemoryBackend {
         self.get_many(keys)
     }
 
+    async fn get_entries(&self, keys: &[&str]) -> Result<Vec<CacheEntry>> {
+        self.get_entries(keys)
+    }
+
     async fn set_many(
         &self,
         items: Vec<(String, Bytes)>,

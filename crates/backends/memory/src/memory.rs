@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use larder_core::backend::distinct;
 use larder_core::{
     BatchReport, CacheEntry, CacheStats, Capability, Clock, Condition, Error, ErrorKind, Metadata,
     Pattern, Result, ScanPage, SetOptions, Ttl, TtlState, check_key, counter,
@@ -187,6 +188,16 @@ impl InMemoryBackend {
         Ok(Some(entry))
     }
 
+    /// The entries that are there, in the order of `keys`, each key once.
+    ///
+    /// # Errors
+    ///
+    /// If a key is not allowed.
+    pub fn get_entries(&self, keys: &[&str]) -> Result<Vec<CacheEntry>> {
+        let entries = distinct(keys).map(|key| self.get_entry(key));
+        entries.filter_map(Result::transpose).collect()
+    }
+
     /// The values that are there, in the order of `keys`, each key once.
     ///
     /// # Errors
@@ -198,9 +209,7 @@ impl InMemoryBackend {
             let stored = self.cache.get(key)?;
             Some((key.to_owned(), stored.value))
         };
-        Ok(larder_core::backend::distinct(keys)
-            .filter_map(found)
-            .collect())
+        Ok(distinct(keys).filter_map(found).collect())
     }
 
     /// Stores many values with the same options; each has its own outcome.

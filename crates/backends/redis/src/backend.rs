@@ -9,7 +9,6 @@ use larder_core::{
     BatchReport, CacheBackend, CacheEntry, CacheStats, Capabilities, Capability, Counter, Error,
     Pattern, Result, Retry, ScanPage, SetOptions, TagMatch, Ttl, TtlState, counter,
 };
-use redis::Value;
 
 use crate::builder::{RedisBuilder, Settings};
 use crate::census::Census;
@@ -18,7 +17,7 @@ use crate::fleet::Fleet;
 use crate::listen::{Listener, Topic};
 use crate::send::Request;
 use crate::store::{Store, is_one, ttl_of, two};
-use crate::value::{entry_of, value_of};
+use crate::value::value_of;
 
 /// Counts, and gives a counter that it makes a lifetime; in one step. The sum comes back
 /// as text, because numbers of scripts are not exact.
@@ -191,18 +190,17 @@ impl CacheBackend for RedisBackend {
         let store = &*self.0;
         let requests = ["GET", "PTTL"].map(|name| store.request(Retry::Safe, name, key));
         let (value, ttl) = two(store.fleet.send(&requests).await)?;
-        let ttl = ttl_of(ttl)?;
-        let now = store.settings.clock.now();
-        let rest = ttl.and_then(TtlState::remaining);
-        let expires_at = rest.and_then(|rest| now.checked_add(rest));
-        // It may have ended between the two.
-        let value = if ttl.is_none() { Ok(Value::Nil) } else { value };
-        store.seen(value, |stored| entry_of(key, stored, expires_at))
+        store.entry(key, value, ttl)
     }
 
     async fn get_many(&self, keys: &[&str]) -> Result<Vec<(String, Bytes)>> {
         let keys: Vec<&str> = distinct(keys).collect();
         self.0.get_many(&keys).await
+    }
+
+    async fn get_entries(&self, keys: &[&str]) -> Result<Vec<CacheEntry>> {
+        let keys: Vec<&str> = distinct(keys).collect();
+        self.0.get_entries(&keys).await
     }
 
     async fn set_many(

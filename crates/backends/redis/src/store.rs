@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use larder_core::{
-    Condition, Counter, ErrorKind, Result, Retry, SetOptions, StatsRecorder, Ttl, TtlState,
+    CacheEntry, Condition, Counter, ErrorKind, Result, Retry, SetOptions, StatsRecorder, Ttl,
+    TtlState,
 };
 use redis::{Cmd, Value};
 
@@ -14,7 +15,7 @@ use crate::census::Census;
 use crate::errors::unexpected;
 use crate::fleet::Fleet;
 use crate::send::Request;
-use crate::value::{to_stored, value_of};
+use crate::value::{entry_of, to_stored, value_of};
 
 /// Keys that one command asks for at most: meanwhile the server does nothing else.
 const MOST_IN_ONE: usize = 1_000;
@@ -135,6 +136,50 @@ impl Store {
             removed += u64::from(is_one(answer)?);
         }
         Ok(removed)
+    }
+
+    /// What two answers about a key say together.
+    pub(crate) fn entry(
+        &self,
+        key: &str,
+        value: Result<Value>,
+        ttl: Result<Value>,
+    ) -> Result<Option<CacheEntry>> {
+        let ttl = ttl_of(ttl)?;
+        let now = self.settings.clock.now();
+        let rest = ttl.and_then(TtlState::remaining);
+        let expires_at = rest.and_then(|rest| now.checked_add(rest));
+        // It may have ended between the two.
+        let value = if ttl.is_none() { Ok(Value::Nil) } else { value };
+        self.seen(value, |stored| entry_of(key, stored, expires_at))
+    }
+
+    /// The entries of distinct keys that are there, in their order.
+    pub(crate) async fn get_entries(&self, keys: &[&str]) -> Result<Vec<CacheEntry>> {
+        let two = |key: &&str| ["GET", "PTTL"].map(|name| self.request(Retry::Safe, name, key));
+        let requests: Vec<Request> = keys.iter().flat_map(two).collect();
+        let mut answers = self.fleet.send(&requests).await.into_iter();
+        let mut found = Vec::with_capacity(keys.len());
+        let (mut answered, mut failed) = (false, None);
+        for key in keys {
+            let (Some(value), Some(ttl)) = (answers.next(), answers.next()) else {
+                return Err(unexpected("a batch"));
+            };
+            match self.entry(key, value, ttl) {
+                Ok(entry) => {
+                    answered = true;
+                    found.extend(entry);
+                }
+                Err(error) => {
+                    self.stats.add(Counter::Miss, 1);
+                    failed = Some(error);
+                }
+            }
+        }
+        match failed {
+            Some(error) if !answered => Err(error),
+            _ => Ok(found),
+        }
     }
 
     /// The values of distinct keys that are there, in their order.

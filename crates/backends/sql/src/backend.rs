@@ -182,6 +182,11 @@ impl CacheBackend for SqlBackend {
         self.store().get_many(&keys).await
     }
 
+    async fn get_entries(&self, keys: &[&str]) -> Result<Vec<CacheEntry>> {
+        let keys: Vec<&str> = distinct(keys).collect();
+        self.store().get_entries(&keys).await
+    }
+
     async fn set_many(
         &self,
         items: Vec<(String, Bytes)>,

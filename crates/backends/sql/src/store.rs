@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use larder_core::stored::Moment;
 use larder_core::{
-    BatchReport, Condition, Counter, Error, ErrorKind, Metadata, Result, Retry, SetOptions,
-    StatsRecorder, Ttl, TtlState, counter,
+    BatchReport, CacheEntry, Condition, Counter, Error, ErrorKind, Metadata, Result, Retry,
+    SetOptions, StatsRecorder, Ttl, TtlState, counter,
 };
 use tokio::sync::Mutex;
 
@@ -145,11 +145,32 @@ impl Store {
         Ok(values)
     }
 
+    /// The rows of these full keys, of each at most one.
+    async fn rows(&self, keys: &[String]) -> Result<Vec<Row>> {
+        let mut rows = Vec::with_capacity(keys.len());
+        for part in keys.chunks(READ_AT_ONCE) {
+            let select = self.table.select(padded(part), self.now_millis());
+            rows.extend(self.read(select, Row::read).await?);
+        }
+        Ok(rows)
+    }
+
     /// The row of a key, which is no use of it.
     pub(crate) async fn peek(&self, key: &str) -> Result<Option<Row>> {
-        let select = self.table.select(&self.full(key), self.now_millis());
-        let mut rows = self.read(select, Row::read).await?;
+        let mut rows = self.rows(&[self.full(key)]).await?;
         Ok(rows.pop())
+    }
+
+    /// The entries of distinct keys that are there, in their order.
+    pub(crate) async fn get_entries(&self, keys: &[&str]) -> Result<Vec<CacheEntry>> {
+        let full: Vec<String> = keys.iter().map(|key| self.full(key)).collect();
+        let rows = self.rows(&full).await?.into_iter();
+        let rows: HashMap<String, Row> = rows.map(|row| (row.key.clone(), row)).collect();
+        let found = keys
+            .iter()
+            .zip(&full)
+            .filter_map(|(key, full)| self.seen(rows.get(full), |row| row.entry(key)));
+        Ok(found.collect())
     }
 
     pub(crate) async fn get(&self, key: &str) -> Result<Option<Bytes>> {

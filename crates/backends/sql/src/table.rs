@@ -57,20 +57,21 @@ impl Table {
         Statement::new(self.dialect).sql(text)
     }
 
-    /// The row of a key that has not ended.
-    pub(crate) fn select(&self, key: &str, now: i64) -> Statement {
-        let text = format!("SELECT {} FROM ", COLUMNS.join(", "));
-        self.begin(&text)
-            .sql(&self.quoted())
-            .sql(" WHERE cache_key = ")
-            .key(key)
-            .alive(now)
+    /// The rows of these keys that have not ended.
+    pub(crate) fn select(&self, keys: Vec<String>, now: i64) -> Statement {
+        self.select_of(&COLUMNS, keys, now)
     }
 
     /// What is in the rows of these keys that have not ended: the columns of
     /// [`Value::read`](crate::row::Value::read).
     pub(crate) fn select_values(&self, keys: Vec<String>, now: i64) -> Statement {
-        self.begin("SELECT cache_key, number, content FROM ")
+        self.select_of(&["cache_key", "number", "content"], keys, now)
+    }
+
+    fn select_of(&self, columns: &[&str], keys: Vec<String>, now: i64) -> Statement {
+        self.begin("SELECT ")
+            .sql(&columns.join(", "))
+            .sql(" FROM ")
             .sql(&self.quoted())
             .sql(" WHERE cache_key IN ")
             .list(keys.into_iter().map(Param::Key))

@@ -128,6 +128,8 @@ impl Blocking {
         get_entry(key: &str) -> Option<CacheEntry>;
         /// The values that are there, in the order of `keys`, each key once.
         get_many(keys: &[&str]) -> Vec<(String, Bytes)>;
+        /// The entries that are there, in the order of `keys`, each key once.
+        get_entries(keys: &[&str]) -> Vec<CacheEntry>;
         /// Stores many values with the same options.
         set_many(items: Vec<(String, Bytes)>, options: SetOptions) -> BatchReport;
         /// Removes many keys and tells how many were there.

@@ -34,6 +34,7 @@ pub(super) trait ErasedBackend: Send + Sync + 'static {
     fn stats_dyn(&self) -> Boxed<'_, CacheStats>;
     fn get_entry_dyn<'a>(&'a self, key: &'a str) -> Boxed<'a, Option<CacheEntry>>;
     fn get_many_dyn<'a>(&'a self, keys: &'a [&'a str]) -> Boxed<'a, Vec<(String, Bytes)>>;
+    fn get_entries_dyn<'a>(&'a self, keys: &'a [&'a str]) -> Boxed<'a, Vec<CacheEntry>>;
     fn set_many_dyn(
         &self,
         items: Vec<(String, Bytes)>,
@@ -94,6 +95,10 @@ impl<B: CacheBackend> ErasedBackend for B {
 
     fn get_many_dyn<'a>(&'a self, keys: &'a [&'a str]) -> Boxed<'a, Vec<(String, Bytes)>> {
         Box::pin(self.get_many(keys))
+    }
+
+    fn get_entries_dyn<'a>(&'a self, keys: &'a [&'a str]) -> Boxed<'a, Vec<CacheEntry>> {
+        Box::pin(self.get_entries(keys))
     }
 
     fn set_many_dyn(

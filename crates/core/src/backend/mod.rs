@@ -134,6 +134,18 @@ pub trait CacheBackend: Send + Sync + 'static {
         }
     }
 
+    /// The entries that are there, in the order of `keys`, each key once. As
+    /// [`get_many`](Self::get_many) otherwise; each counts as a `get`.
+    fn get_entries(&self, keys: &[&str]) -> impl Future<Output = Result<Vec<CacheEntry>>> + Send {
+        async move {
+            let mut found = Vec::with_capacity(keys.len());
+            for key in distinct(keys) {
+                found.extend(self.get_entry(key).await?);
+            }
+            Ok(found)
+        }
+    }
+
     /// Stores many values with the same options; each has its own outcome.
     fn set_many(
         &self,

@@ -209,6 +209,18 @@ impl CacheBackend for SharedBackend {
         .await
     }
 
+    async fn get_entries(&self, keys: &[&str]) -> Result<Vec<CacheEntry>> {
+        self.run(Operation::GetEntries, None, async {
+            self.check_all(keys)?;
+            self.require(Capability::Entries)?;
+            if keys.is_empty() {
+                return Ok(Vec::new());
+            }
+            self.inner.get_entries_dyn(keys).await
+        })
+        .await
+    }
+
     async fn set_many(
         &self,
         items: Vec<(String, Bytes)>,
