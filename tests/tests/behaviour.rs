@@ -1,7 +1,7 @@
 //! The behaviour suite over every backend and every stack of layers, from one table.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use larder_file::FileBackend;
 use larder_layers::{
     Breaker, Compression, Encryption, Metrics, Namespace, Retry, SecretKey, Timeout,
 };
+use larder_manager::Tiers;
 use larder_memcached::MemcachedBackend;
 use larder_memory::InMemoryBackend;
 use larder_redis::{RedisBackend, RedisBuilder};
@@ -17,6 +18,7 @@ use larder_sql::{SqlBackend, SqlBuilder};
 use larder_testkit::servers::{Certificate, RedisCluster, RedisSentinels, RedisShell, Server};
 use larder_testkit::{CASES, ModelBackend, SixMethods, Subject};
 use libtest_mimic::{Arguments, Trial};
+use tempfile::TempDir;
 use tokio::runtime::{self, Runtime};
 
 /// A backend in a stack of layers, by the name its trials have.
@@ -85,19 +87,19 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "file/bare",
-        make: || file(&[]),
+        make: || file(bare),
     },
     Row {
         name: "file/everything",
-        make: || file(&[&encryption(), &zstd(), &namespace()]),
+        make: || file(value_layers),
     },
     Row {
         name: "redis/bare",
-        make: || redis(&[]),
+        make: || redis(bare),
     },
     Row {
         name: "redis/everything",
-        make: || redis(&[&encryption(), &zstd(), &namespace()]),
+        make: || redis(value_layers),
     },
     Row {
         name: "redis/tls",
@@ -113,51 +115,122 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "memcached/no_key_index",
-        make: || memcached(false, &[&encryption()]),
+        make: || memcached(1, false, encrypted),
     },
     Row {
         name: "memcached/bare",
-        make: || memcached(true, &[]),
+        make: || memcached(2, true, bare),
     },
     Row {
         name: "memcached/everything",
-        make: || memcached(true, &[&encryption(), &zstd(), &namespace()]),
+        make: || memcached(1, true, value_layers),
     },
     Row {
         name: "sqlite/bare",
-        make: || sqlite(&[]),
+        make: || sqlite(bare),
     },
     Row {
         name: "sqlite/everything",
-        make: || sqlite(&[&encryption(), &zstd(), &namespace()]),
+        make: || sqlite(value_layers).without_sizes(),
     },
     Row {
         name: "postgres/bare",
-        make: || sql(POSTGRES.get_or_init(Server::postgres), &[]),
+        make: || postgres(bare),
     },
     Row {
         name: "postgres/everything",
-        make: || {
-            let values: [&dyn Layer; 3] = [&encryption(), &zstd(), &namespace()];
-            sql(POSTGRES.get_or_init(Server::postgres), &values)
-        },
+        make: || postgres(value_layers).without_sizes(),
     },
     Row {
         name: "mariadb/bare",
-        make: || sql(MARIADB.get_or_init(Server::mariadb), &[]),
+        make: || mariadb(bare),
     },
     Row {
         name: "mariadb/everything",
+        make: || mariadb(value_layers).without_sizes(),
+    },
+    Row {
+        name: "tiers/memory_memory",
         make: || {
-            let values: [&dyn Layer; 3] = [&encryption(), &zstd(), &namespace()];
-            sql(MARIADB.get_or_init(Server::mariadb), &values)
+            let subject = Subject::new(|clock| {
+                let far = SharedBackend::new(InMemoryBackend::with_clock(clock.clone()));
+                behind_memory(far, &clock)
+            });
+            in_runtime(subject).without_expired_counts()
         },
+    },
+    Row {
+        name: "tiers/memory_file",
+        make: || file(behind_memory).without_expired_counts(),
+    },
+    Row {
+        name: "tiers/memory_redis",
+        make: || redis(behind_memory),
+    },
+    Row {
+        name: "tiers/memory_memcached",
+        make: || memcached(2, true, behind_memory),
+    },
+    Row {
+        name: "tiers/memory_sqlite",
+        make: || sqlite(behind_memory),
+    },
+    Row {
+        name: "tiers/memory_postgres",
+        make: || postgres(behind_memory),
+    },
+    Row {
+        name: "tiers/memory_mariadb",
+        make: || mariadb(behind_memory),
+    },
+    Row {
+        name: "tiers/memory_file_redis",
+        make: || redis(behind_two),
     },
     Row {
         name: "six_methods/bare",
         make: || Subject::new(SixMethods::with_clock),
     },
 ];
+
+/// What is put around a backend, with the clock that tests move.
+type Wrap = fn(SharedBackend, &ManualClock) -> SharedBackend;
+
+fn bare(backend: SharedBackend, _: &ManualClock) -> SharedBackend {
+    backend
+}
+
+/// The layers that change what is stored.
+fn value_layers(backend: SharedBackend, _: &ManualClock) -> SharedBackend {
+    stacked(backend, &[&encryption(), &zstd(), &namespace()])
+}
+
+fn encrypted(backend: SharedBackend, _: &ManualClock) -> SharedBackend {
+    stacked(backend, &[&encryption()])
+}
+
+/// Memory before it.
+fn behind_memory(backend: SharedBackend, clock: &ManualClock) -> SharedBackend {
+    before(InMemoryBackend::with_clock(clock.clone()), backend, clock)
+}
+
+/// Folders that go at the end.
+static FOLDERS: Mutex<Vec<TempDir>> = Mutex::new(Vec::new());
+
+/// A file before it, and memory before that.
+fn behind_two(backend: SharedBackend, clock: &ManualClock) -> SharedBackend {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let builder = FileBackend::builder(folder.path()).clock(Arc::new(clock.clone()));
+    FOLDERS.lock().expect("nobody panics with it").push(folder);
+    let file = builder.build().expect("the folder is new");
+    behind_memory(before(file, backend, clock), clock)
+}
+
+fn before(near: impl CacheBackend, far: SharedBackend, clock: &ManualClock) -> SharedBackend {
+    let tiers = Tiers::builder().tier(near).tier(far);
+    let tiers = tiers.clock(Arc::new(clock.clone())).build();
+    SharedBackend::new(tiers.expect("legal settings"))
+}
 
 /// The runtime of all backends and layers that need one.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
@@ -174,13 +247,14 @@ fn layered(layers: &[&dyn Layer]) -> Subject {
     Subject::new(|clock| stacked(InMemoryBackend::with_clock(clock), layers))
 }
 
-/// The file backend in a folder of its own, in layers.
-fn file(layers: &[&dyn Layer]) -> Subject {
+/// The file backend in a folder of its own.
+fn file(wrap: Wrap) -> Subject {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let path = folder.path().to_owned();
     let subject = Subject::new(move |clock| {
-        let builder = FileBackend::builder(path).clock(Arc::new(clock));
-        stacked(builder.build().expect("the folder is new"), layers)
+        let builder = FileBackend::builder(path).clock(Arc::new(clock.clone()));
+        let backend = builder.build().expect("the folder is new");
+        wrap(SharedBackend::new(backend), &clock)
     });
     let subject = in_runtime(subject).without_sizes();
     // The folder goes with the subject.
@@ -195,11 +269,10 @@ static REDIS_TLS: OnceLock<(Server, Certificate)> = OnceLock::new();
 static SENTINELS: OnceLock<RedisSentinels> = OnceLock::new();
 static CLUSTER: OnceLock<RedisCluster> = OnceLock::new();
 
-/// Redis in layers.
-fn redis(layers: &[&dyn Layer]) -> Subject {
+fn redis(wrap: Wrap) -> Subject {
     let server = REDIS.get_or_init(Server::redis);
     let url = format!("redis://{}", server.address());
-    on_redis(RedisBackend::single(url), &[server], layers)
+    on_redis(RedisBackend::single(url), &[server], wrap)
 }
 
 fn redis_tls() -> Subject {
@@ -209,7 +282,7 @@ fn redis_tls() -> Subject {
     });
     let builder = RedisBackend::single(format!("rediss://{}", server.address()));
     let builder = builder.root_certificate(&*certificate.certificate);
-    on_redis(builder, &[server], &[])
+    on_redis(builder, &[server], bare)
 }
 
 fn redis_sentinel() -> Subject {
@@ -220,7 +293,7 @@ fn redis_sentinel() -> Subject {
     on_redis(
         RedisBackend::sentinel("main", urls),
         &[&watched.servers[0]],
-        &[],
+        bare,
     )
 }
 
@@ -229,16 +302,16 @@ fn redis_cluster() -> Subject {
     let servers: Vec<&Server> = cluster.nodes.iter().collect();
     // One node tells of the others.
     let seeds = [format!("redis://{}", servers[0].address())];
-    on_redis(RedisBackend::cluster(seeds), &servers, &[])
+    on_redis(RedisBackend::cluster(seeds), &servers, bare)
 }
 
-/// Redis under a prefix that nobody else has, in layers.
-fn on_redis(builder: RedisBuilder, servers: &[&Server], layers: &[&dyn Layer]) -> Subject {
+/// Redis under a prefix that nobody else has.
+fn on_redis(builder: RedisBuilder, servers: &[&Server], wrap: Wrap) -> Subject {
     let prefix = format!("trial[{}]*", NUMBER.fetch_add(1, Ordering::Relaxed));
     let builder = builder.key_prefix(&prefix);
     let subject = Subject::new(move |clock| {
-        let backend = builder.clock(Arc::new(clock)).build();
-        stacked(backend.expect("legal settings"), layers)
+        let backend = builder.clock(Arc::new(clock.clone())).build();
+        wrap(SharedBackend::new(backend.expect("legal settings")), &clock)
     });
     let shells: Vec<RedisShell> = servers.iter().map(|server| server.shell()).collect();
     let keys = prefix.replace('[', "\\[").replace('*', "\\*") + "*";
@@ -250,11 +323,10 @@ fn on_redis(builder: RedisBuilder, servers: &[&Server], layers: &[&dyn Layer]) -
 /// The Memcached servers of all trials.
 static MEMCACHED: OnceLock<Vec<Server>> = OnceLock::new();
 
-/// Memcached under a prefix that nobody else has, in layers.
-fn memcached(key_index: bool, layers: &[&dyn Layer]) -> Subject {
+/// One or two Memcached servers, under a prefix that nobody else has.
+fn memcached(count: usize, key_index: bool, wrap: Wrap) -> Subject {
     let servers = MEMCACHED.get_or_init(|| vec![Server::memcached(), Server::memcached()]);
-    // Without layers two servers share the keys.
-    let servers = &servers[..if layers.is_empty() { 2 } else { 1 }];
+    let servers = &servers[..count];
     let prefix = format!("trial[{}]*", NUMBER.fetch_add(1, Ordering::Relaxed));
     let addresses = servers.iter().map(|server| server.address().to_string());
     let builder = MemcachedBackend::at(addresses)
@@ -262,8 +334,8 @@ fn memcached(key_index: bool, layers: &[&dyn Layer]) -> Subject {
         .key_prefix(&prefix)
         .key_index(key_index);
     let subject = Subject::new(move |clock| {
-        let backend = builder.clock(Arc::new(clock)).build();
-        stacked(backend.expect("legal settings"), layers)
+        let backend = builder.clock(Arc::new(clock.clone())).build();
+        wrap(SharedBackend::new(backend.expect("legal settings")), &clock)
     });
     in_runtime(subject)
         .without_sizes()
@@ -278,31 +350,35 @@ fn memcached(key_index: bool, layers: &[&dyn Layer]) -> Subject {
 static POSTGRES: OnceLock<Server> = OnceLock::new();
 static MARIADB: OnceLock<Server> = OnceLock::new();
 
-/// A database server, with a table that nobody else has, in layers.
-fn sql(server: &Server, layers: &[&dyn Layer]) -> Subject {
-    let table = format!("trial_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-    on_sql(SqlBackend::at(server.sql_url()).table(table), layers)
+fn postgres(wrap: Wrap) -> Subject {
+    sql(POSTGRES.get_or_init(Server::postgres), wrap)
 }
 
-/// SQLite in a folder of its own, in layers.
-fn sqlite(layers: &[&dyn Layer]) -> Subject {
+fn mariadb(wrap: Wrap) -> Subject {
+    sql(MARIADB.get_or_init(Server::mariadb), wrap)
+}
+
+/// A database server, with a table that nobody else has.
+fn sql(server: &Server, wrap: Wrap) -> Subject {
+    let table = format!("trial_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+    on_sql(SqlBackend::at(server.sql_url()).table(table), wrap)
+}
+
+/// SQLite in a folder of its own.
+fn sqlite(wrap: Wrap) -> Subject {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let builder = SqlBackend::sqlite(folder.path().join("cache.db"));
     // The folder goes with the subject.
-    on_sql(builder, layers).with_check(move || assert!(folder.path().exists()))
+    on_sql(builder, wrap).with_check(move || assert!(folder.path().exists()))
 }
 
-fn on_sql(builder: SqlBuilder, layers: &[&dyn Layer]) -> Subject {
+fn on_sql(builder: SqlBuilder, wrap: Wrap) -> Subject {
     let builder = builder.key_prefix("trial%_");
     let subject = Subject::new(|clock| {
-        let backend = builder.clock(Arc::new(clock)).build();
-        stacked(backend.expect("legal settings"), layers)
+        let backend = builder.clock(Arc::new(clock.clone())).build();
+        wrap(SharedBackend::new(backend.expect("legal settings")), &clock)
     });
-    let subject = in_runtime(subject).without_expired_counts();
-    if layers.is_empty() {
-        return subject;
-    }
-    subject.without_sizes()
+    in_runtime(subject).without_expired_counts()
 }
 
 fn stacked(backend: impl CacheBackend, layers: &[&dyn Layer]) -> SharedBackend {
@@ -365,6 +441,7 @@ fn main() {
     });
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
     // What is static is never dropped.
+    FOLDERS.lock().expect("nobody panics with it").clear();
     let nodes = CLUSTER.get().into_iter().flat_map(|cluster| &cluster.nodes);
     let memcached = MEMCACHED.get().into_iter().flatten();
     let tls = REDIS_TLS.get().into_iter().map(|(server, _)| server);

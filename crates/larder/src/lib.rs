@@ -34,6 +34,7 @@
 //! | `redis` | `RedisBackend`: single servers, Sentinel, Cluster, TLS |
 //! | `memcached` | `MemcachedBackend`: several servers, consistent hashing |
 //! | `sqlite`, `postgres`, `mysql` | `SqlBackend`: a table in SQLite, PostgreSQL, MySQL or MariaDB |
+//! | `manager` | `Tiers`: near backends in front of far ones, as one |
 //! | `compression`, `encryption`, `retry`, `timeout` | the [layers] of these names |
 //! | `testkit` | the behaviour suite for authors of backends, `conformance!` |
 
@@ -54,6 +55,8 @@ pub use larder_engine::{Cache, Policy};
 #[cfg(feature = "file")]
 pub use larder_file::{FileBackend, FileBuilder};
 pub use larder_layers as layers;
+#[cfg(feature = "manager")]
+pub use larder_manager::{Tiers, TiersBuilder};
 #[cfg(feature = "memcached")]
 pub use larder_memcached::{MemcachedBackend, MemcachedBuilder};
 pub use larder_memory::{InMemoryBackend, InMemoryBuilder};

@@ -51,6 +51,7 @@ const MAY_USE: [(&str, &[&str]); 19] = [
             "larder-core",
             "larder-file",
             "larder-layers",
+            "larder-manager",
             "larder-memcached",
             "larder-memory",
             "larder-redis",

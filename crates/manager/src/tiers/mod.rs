@@ -1,0 +1,136 @@
+//! Several backends as one, nearest first.
+
+mod backend;
+mod keyed;
+mod tier;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use larder_core::{
+    CacheBackend, Clock, ConfigError, SharedBackend, StatsRecorder, SystemClock, settings,
+};
+
+use keyed::Keyed;
+use tier::Tier;
+
+/// Most tiers: each miss asks all of them.
+const MOST_TIERS: usize = 8;
+
+/// Several backends as one: reads ask the nearest first, writes go to all of them.
+///
+/// The last one is the farthest: what several programs share, or what survives them. It
+/// decides; nearer ones have copies, which live no longer than what they are copies of. A
+/// read that had to go farther puts what it found into the nearer ones, unless somebody
+/// has changed that key meanwhile. What other programs change is seen when a copy ends.
+///
+/// ```
+/// use larder_manager::Tiers;
+/// use larder_memory::InMemoryBackend;
+/// use std::time::Duration;
+///
+/// # let far = InMemoryBackend::default();
+/// let tiers = Tiers::builder()
+///     // Copies are asked for again after a second.
+///     .tier_for(InMemoryBackend::default(), Duration::from_secs(1))
+///     .tier(far)
+///     .build()?;
+/// # Ok::<(), larder_core::ConfigError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Tiers(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// The nearest first, at least one.
+    tiers: Vec<Tier>,
+    keyed: Keyed,
+    default_ttl: Option<Duration>,
+    clock: Arc<dyn Clock>,
+    stats: Arc<StatsRecorder>,
+}
+
+impl Tiers {
+    /// Tiers, to be given.
+    pub fn builder() -> TiersBuilder {
+        TiersBuilder::default()
+    }
+}
+
+/// Settings of [`Tiers`].
+///
+/// Without any but the tiers: no default lifetime, copies live as long as what they are
+/// copies of.
+///
+/// ```
+/// use larder_manager::Tiers;
+/// use larder_memory::InMemoryBackend;
+///
+/// let error = Tiers::builder().build().unwrap_err();
+/// assert_eq!(error.field(), "tiers");
+/// assert!(Tiers::builder().tier(InMemoryBackend::default()).build().is_ok());
+/// ```
+#[derive(Debug, Default)]
+#[must_use]
+pub struct TiersBuilder {
+    tiers: Vec<Tier>,
+    default_ttl: Option<Duration>,
+    clock: Option<Arc<dyn Clock>>,
+}
+
+impl TiersBuilder {
+    /// The next tier, farther than those before.
+    pub fn tier(mut self, backend: impl CacheBackend) -> Self {
+        self.tiers
+            .push(Tier::new(SharedBackend::new(backend), None));
+        self
+    }
+
+    /// The next tier, which keeps its copies for this long at most. What is in the last
+    /// tier is no copy: there this is the longest lifetime of all.
+    pub fn tier_for(mut self, backend: impl CacheBackend, at_most: Duration) -> Self {
+        self.tiers
+            .push(Tier::new(SharedBackend::new(backend), Some(at_most)));
+        self
+    }
+
+    /// How long entries live unless told otherwise; what the tiers say themselves does not
+    /// count.
+    pub fn default_ttl(mut self, ttl: Duration) -> Self {
+        self.default_ttl = Some(ttl);
+        self
+    }
+
+    /// Where the time comes from.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// The tiers as one.
+    ///
+    /// # Errors
+    ///
+    /// If there is none or there are too many, or a time is zero.
+    pub fn build(self) -> Result<Tiers, ConfigError> {
+        let count = self.tiers.len();
+        if count == 0 || count > MOST_TIERS {
+            return Err(ConfigError::new(
+                "tiers",
+                count,
+                format!("1 to {MOST_TIERS}"),
+            ));
+        }
+        settings::check_times(&[("default_ttl", self.default_ttl)])?;
+        for tier in &self.tiers {
+            settings::check_times(&[("tier_for", tier.at_most)])?;
+        }
+        Ok(Tiers(Arc::new(Inner {
+            tiers: self.tiers,
+            keyed: Keyed::new(),
+            default_ttl: self.default_ttl,
+            clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
+            stats: Arc::default(),
+        })))
+    }
+}
