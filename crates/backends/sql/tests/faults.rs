@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::{open, through};
-use larder_core::{Blocking, ManualClock, SetOptions};
+use client::{Place, open, through};
+use larder_core::{Blocking, ErrorKind, ManualClock, SetOptions};
 use larder_sql::{SqlBackend, SqlBuilder};
 use larder_testkit::servers::{Fault, FaultProxy, Server, Trial};
 
@@ -98,4 +98,28 @@ fn many_callers_wait_for_a_few_connections() {
         }
     });
     assert!(proxy.connections() <= 3);
+}
+
+#[test]
+fn a_file_that_others_lock_costs_no_more_than_the_time_allowed() {
+    let place = Place::file();
+    let cache = prepared(place.builder().timeout(BUDGET));
+    assert!(cache.set("key", "1", SetOptions::new()).is_ok());
+    let file = place.path().expect("it is a file");
+    let other = rusqlite::Connection::open(file).expect("it is there");
+    other
+        .execute_batch("BEGIN IMMEDIATE")
+        .expect("nobody writes");
+    let trial = Trial::of(&cache, BUDGET);
+    for _ in 0..3 {
+        let set = trial.in_time("set", || cache.set("key", "2", SetOptions::new()));
+        assert_eq!(set.expect_err("it is locked").kind(), ErrorKind::Timeout);
+        let value = trial.in_time("get", || cache.get("key"));
+        assert_eq!(value.expect("reading goes on").as_deref(), Some(&b"1"[..]));
+    }
+    other.execute_batch("COMMIT").expect("it began");
+    let set = trial.in_time("set", || cache.set("key", "3", SetOptions::new()));
+    assert!(set.expect("nobody locks it"));
+    let value = cache.get("key").expect("it can be read");
+    assert_eq!(value.as_deref(), Some(&b"3"[..]));
 }
