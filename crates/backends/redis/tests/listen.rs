@@ -124,6 +124,8 @@ fn who_does_not_keep_up_is_told() {
         for n in 0..6_000 {
             shell.call(&["SET", &format!("shop:{n}"), "1"]);
         }
+        // Nobody takes any before there is no more room.
+        until(&changes, "untaken: 4096").await;
         hear(&mut changes, &Heard::Lost).await;
         assert_eq!(changes.next().await, Some(Heard::Listening));
         let mut rest = 0;
