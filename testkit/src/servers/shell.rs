@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::{PATIENCE, until};
+
 /// Has the keys that match end so much sooner.
 const PASS: &str = "local cursor = '0'
 repeat
@@ -67,7 +69,10 @@ impl RedisShell {
 
     /// Connects to a server of this machine by its socket, which needs no TLS.
     pub(super) fn through(socket: PathBuf) -> Self {
-        Self::at(Place::Socket(socket))
+        let place = Place::Socket(socket);
+        // It is made a moment after the port.
+        until(PATIENCE, || connect(&place).is_ok());
+        Self::at(place)
     }
 
     fn at(place: Place) -> Self {
