@@ -374,3 +374,15 @@ async fn after_any_storm_copies_are_what_they_are_copies_of() {
         );
     }
 }
+
+#[test]
+fn a_tier_that_does_not_tell_lifetimes_can_only_be_the_nearest() {
+    let few = || larder_testkit::SixMethods::with_clock(ManualClock::new());
+    let memory = InMemoryBackend::default;
+    assert!(Tiers::builder().tier(few()).tier(memory()).build().is_ok());
+    let error = Tiers::builder().tier(memory()).tier(few()).build();
+    assert_eq!(
+        error.expect_err("its copies would never end").field(),
+        "tiers"
+    );
+}

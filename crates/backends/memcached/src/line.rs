@@ -102,6 +102,12 @@ impl Line {
         Some(Batch(jobs))
     }
 
+    /// A worker is gone without having come to its end: with the runtime, say. What it
+    /// left is for the next one.
+    pub(crate) fn lose_worker(&self) {
+        self.0.lock().workers -= 1;
+    }
+
     /// A connection that was kept, with when it was used.
     pub(crate) fn kept(&self) -> Option<(Connection, Instant)> {
         self.0.lock().idle.pop()

@@ -123,12 +123,17 @@ impl Node {
 
     /// Sends what is in the line, until it is empty.
     async fn work(self: Arc<Self>) {
+        let mut worker = Worker {
+            line: &self.line,
+            is_over: false,
+        };
         let permit = self.permits.acquire().await;
         let _permit = permit.expect("it is never closed");
         let mut kept = None;
         while let Some(batch) = self.line.next(&mut kept) {
             self.serve(batch, &mut kept).await;
         }
+        worker.is_over = true;
     }
 
     /// Sends some requests on a connection, which is kept if it is still good.
@@ -212,6 +217,20 @@ impl Node {
     }
 }
 
+/// A worker of a line, which may be dropped at any point.
+struct Worker<'a> {
+    line: &'a Line,
+    is_over: bool,
+}
+
+impl Drop for Worker<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.line.lose_worker();
+        }
+    }
+}
+
 /// The number that statistics say of something.
 pub(crate) fn number_in(stats: &[String], what: &str) -> Option<u64> {
     stats.iter().find_map(|line| {
@@ -226,5 +245,23 @@ impl fmt::Debug for Node {
             .field("address", &self.name)
             .field("idle", &self.line.idle())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_is_dropped_makes_room_for_another() {
+        let line = Line::default();
+        let job = || Job::new(&[], Instant::now()).0;
+        assert!(line.put(job(), 1), "the first needs a worker");
+        assert!(!line.put(job(), 1), "there is one");
+        drop(Worker {
+            line: &line,
+            is_over: false,
+        });
+        assert!(line.put(job(), 1), "there is none any more");
     }
 }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder_core::{
-    CacheBackend, Clock, ConfigError, SharedBackend, StatsRecorder, SystemClock, settings,
+    CacheBackend, Capability, Clock, ConfigError, SharedBackend, StatsRecorder, SystemClock,
+    settings,
 };
 
 use keyed::Keyed;
@@ -111,7 +112,8 @@ impl TiersBuilder {
     ///
     /// # Errors
     ///
-    /// If there is none or there are too many, or a time is zero.
+    /// If there is none or there are too many, if one behind the first does not tell how
+    /// long its entries live, or a time is zero.
     pub fn build(self) -> Result<Tiers, ConfigError> {
         let count = self.tiers.len();
         if count == 0 || count > MOST_TIERS {
@@ -120,6 +122,13 @@ impl TiersBuilder {
                 count,
                 format!("1 to {MOST_TIERS}"),
             ));
+        }
+        let mut farther = self.tiers.iter().skip(1);
+        if let Some(tier) = farther.find(|tier| !tier.has(Capability::Entries)) {
+            let name = tier.backend.name();
+            let given = format!("{name:?}, which does not tell how long entries live");
+            let allowed = "first, or a backend with get_entry";
+            return Err(ConfigError::new("tiers", given, allowed));
         }
         settings::check_times(&[("default_ttl", self.default_ttl)])?;
         for tier in &self.tiers {

@@ -65,9 +65,11 @@ impl Readers {
             }
         });
         if self.put(job) {
-            let readers = Arc::clone(self);
-            // It is its own end; if the runtime's comes first, the line is dropped.
-            drop(tokio::task::spawn_blocking(move || readers.work()));
+            let worker = Worker {
+                readers: Arc::clone(self),
+                is_over: false,
+            };
+            drop(tokio::task::spawn_blocking(move || worker.work()));
         }
         done.await.map_err(|error| {
             let message = "the runtime ended before the file was read";
@@ -107,5 +109,44 @@ impl Readers {
             state.resting.extend(connection.take());
         }
         next
+    }
+}
+
+/// A worker of the line. The runtime may end before it has begun: then the next one does
+/// what it would have done.
+struct Worker {
+    readers: Arc<Readers>,
+    is_over: bool,
+}
+
+impl Worker {
+    fn work(mut self) {
+        self.readers.work();
+        self.is_over = true;
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.readers.state.lock().workers -= 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_never_began_makes_room_for_another() {
+        let readers = Readers::new("unused.db".into(), Duration::from_secs(1), 1);
+        assert!(readers.put(Box::new(|_| {})), "the first needs a worker");
+        assert!(!readers.put(Box::new(|_| {})), "there is one");
+        drop(Worker {
+            readers: Arc::clone(&readers),
+            is_over: false,
+        });
+        assert!(readers.put(Box::new(|_| {})), "there is none any more");
     }
 }
