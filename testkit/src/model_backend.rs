@@ -23,7 +23,7 @@ use crate::Model;
 ///
 /// let cache = SharedBackend::new(ModelBackend::with_clock(ManualClock::new())).blocking();
 /// cache.set("a", "1", SetOptions::new().with_tags(["odd"]))?;
-/// assert_eq!(cache.invalidate_tags(&["odd"], Default::default())?, 1);
+/// assert_eq!(cache.invalidate_tags(&["odd"], Default::default())?, Some(1));
 /// # Ok::<(), larder_core::Error>(())
 /// ```
 #[derive(Debug)]
@@ -142,7 +142,7 @@ impl CacheBackend for ModelBackend {
         Ok(self.run(|model| model.ttl(key)))
     }
 
-    async fn invalidate_tags(&self, tags: &[&str], which: TagMatch) -> Result<u64> {
-        Ok(self.run(|model| model.invalidate_tags(tags, which)))
+    async fn invalidate_tags(&self, tags: &[&str], which: TagMatch) -> Result<Option<u64>> {
+        Ok(Some(self.run(|model| model.invalidate_tags(tags, which))))
     }
 }

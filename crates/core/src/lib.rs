@@ -34,6 +34,7 @@ pub mod pattern;
 pub mod settings;
 pub mod stats;
 pub mod stored;
+pub mod tags;
 
 pub use backend::{Blocking, CacheBackend, SharedBackend};
 pub use batch::{BatchReport, ScanPage};
@@ -47,5 +48,6 @@ pub use layer::Layer;
 pub use options::{Condition, SetOptions, TagMatch, Ttl, TtlState};
 pub use pattern::Pattern;
 pub use stats::{CacheStats, Circuit, Counter, StatsRecorder};
+pub use tags::{MAX_TAGS, check_tags};
 
 pub use bytes::Bytes;

@@ -180,6 +180,28 @@ where
         found
     }
 
+    /// What `look` makes of the value of a key, which counts as a use, without cloning it.
+    ///
+    /// It runs under a lock and must not use the cache.
+    ///
+    /// ```
+    /// use larder_engine::Cache;
+    ///
+    /// let cache = Cache::<u8, String>::new(100);
+    /// cache.insert(1, "a long text".to_owned());
+    /// assert_eq!(cache.get_map(&1, String::len), Some(11));
+    /// ```
+    #[inline]
+    pub fn get_map<Q: Hash + Equivalent<K> + ?Sized, T>(
+        &self,
+        key: &Q,
+        look: impl FnOnce(&V) -> T,
+    ) -> Option<T> {
+        let found = self.inner.read(key, true, |value, _| look(value));
+        self.count(found.is_some());
+        found
+    }
+
     /// The value of a key; the policy and the statistics do not notice.
     pub fn peek<Q: Hash + Equivalent<K> + ?Sized>(&self, key: &Q) -> Option<V>
     where

@@ -192,7 +192,7 @@ impl<G: Guard> CacheBackend for Guarded<G> {
         self.guard.run(call, || self.inner.ttl(key)).await
     }
 
-    async fn invalidate_tags(&self, tags: &[&str], which: TagMatch) -> Result<u64> {
+    async fn invalidate_tags(&self, tags: &[&str], which: TagMatch) -> Result<Option<u64>> {
         let call = Call::repeatable(Operation::InvalidateTags);
         let work = || self.inner.invalidate_tags(tags, which);
         self.guard.run(call, work).await

@@ -272,7 +272,7 @@ impl CacheBackend for Namespaced {
         self.inner.ttl(&self.full(key)).await
     }
 
-    async fn invalidate_tags(&self, tags: &[&str], which: TagMatch) -> Result<u64> {
+    async fn invalidate_tags(&self, tags: &[&str], which: TagMatch) -> Result<Option<u64>> {
         let tags = self.all_full(tags);
         self.inner.invalidate_tags(&borrowed(&tags), which).await
     }

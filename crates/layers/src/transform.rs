@@ -159,7 +159,7 @@ impl<T: Transform> CacheBackend for Transformed<T> {
         self.inner.ttl(key).await
     }
 
-    async fn invalidate_tags(&self, tags: &[&str], which: TagMatch) -> Result<u64> {
+    async fn invalidate_tags(&self, tags: &[&str], which: TagMatch) -> Result<Option<u64>> {
         self.inner.invalidate_tags(tags, which).await
     }
 }

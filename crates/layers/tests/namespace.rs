@@ -38,7 +38,7 @@ fn nothing_reaches_beyond_the_prefix() {
     }
     assert_eq!(
         spaces[1].invalidate_tags(&["red"], TagMatch::Any).unwrap(),
-        1
+        Some(1)
     );
     assert_eq!(spaces[4].clear().unwrap(), 2);
     assert_eq!(whole.keys(None).unwrap().len(), 7);

@@ -1,177 +1,16 @@
 //! What several tiers promise beyond what each does: copies, and never an old value.
 
+mod scene;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use larder_core::backend::distinct;
-use larder_core::{
-    CacheBackend, CacheEntry, CacheStats, Capabilities, Capability, Error, ErrorKind, ManualClock,
-    Pattern, Result, SetOptions, SharedBackend, TtlState,
-};
+use larder_core::{CacheBackend, ErrorKind, ManualClock, Pattern, SetOptions, Ttl, TtlState};
 use larder_manager::Tiers;
 use larder_memory::InMemoryBackend;
-use tokio::sync::Semaphore;
-
-/// What several programs share: it can be slow, and away.
-#[derive(Debug, Clone)]
-struct Far(Arc<State>);
-
-#[derive(Debug)]
-struct State {
-    memory: InMemoryBackend,
-    /// Each answer to a read needs a permit, when it has been found.
-    answers: Semaphore,
-    /// Reads that wait for their answers.
-    reading: Semaphore,
-    reads: AtomicU64,
-    is_away: AtomicBool,
-}
-
-/// More permits than any test needs.
-const MANY: usize = 100_000;
-
-impl Far {
-    fn new(clock: &ManualClock) -> Self {
-        Self(Arc::new(State {
-            memory: InMemoryBackend::with_clock(clock.clone()),
-            answers: Semaphore::new(MANY),
-            reading: Semaphore::new(0),
-            reads: AtomicU64::new(0),
-            is_away: AtomicBool::new(false),
-        }))
-    }
-
-    /// Keeps answers to reads back from now on.
-    fn slow_down(&self) {
-        self.0.answers.forget_permits(MANY);
-    }
-
-    /// Waits until so many reads have found something and wait.
-    async fn has_read(&self, count: u32) {
-        let waiting = self.0.reading.acquire_many(count).await;
-        waiting.expect("it is never closed").forget();
-    }
-
-    fn answer(&self, count: usize) {
-        self.0.answers.add_permits(count);
-    }
-
-    fn can(&self) -> Result<&InMemoryBackend> {
-        if self.0.is_away.load(Ordering::Relaxed) {
-            return Err(Error::new(ErrorKind::Unavailable, "it is away"));
-        }
-        Ok(&self.0.memory)
-    }
-
-    async fn read<T>(&self, found: Result<T>) -> Result<T> {
-        self.0.reads.fetch_add(1, Ordering::Relaxed);
-        self.0.reading.add_permits(1);
-        self.0
-            .answers
-            .acquire()
-            .await
-            .expect("it is never closed")
-            .forget();
-        found
-    }
-}
-
-impl CacheBackend for Far {
-    async fn get(&self, key: &str) -> Result<Option<Bytes>> {
-        self.read(self.can()?.get(key)).await
-    }
-
-    async fn set(&self, key: &str, value: Bytes, options: SetOptions) -> Result<bool> {
-        let stored = self.can()?.set(key, value, options);
-        // The answer takes a while.
-        tokio::task::yield_now().await;
-        stored
-    }
-
-    async fn delete(&self, key: &str) -> Result<bool> {
-        self.can()?.delete(key)
-    }
-
-    async fn exists(&self, key: &str) -> Result<bool> {
-        self.can()?.exists(key)
-    }
-
-    async fn clear(&self) -> Result<u64> {
-        Ok(self.can()?.clear())
-    }
-
-    async fn stats(&self) -> Result<CacheStats> {
-        Ok(self.can()?.stats())
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::new()
-            .with(Capability::Entries)
-            .with(Capability::Keys)
-            .with(Capability::Metadata)
-            .with(Capability::Counters)
-    }
-
-    async fn get_entry(&self, key: &str) -> Result<Option<CacheEntry>> {
-        self.read(self.can()?.get_entry(key)).await
-    }
-
-    async fn get_entries(&self, keys: &[&str]) -> Result<Vec<CacheEntry>> {
-        let keys: Vec<&str> = distinct(keys).collect();
-        self.read(self.can()?.get_entries(&keys)).await
-    }
-
-    async fn delete_pattern(&self, pattern: &Pattern) -> Result<u64> {
-        Ok(self.can()?.delete_pattern(pattern))
-    }
-
-    async fn increment(&self, key: &str, delta: i64, ttl: larder_core::Ttl) -> Result<i64> {
-        self.can()?.increment(key, delta, ttl)
-    }
-}
-
-/// A cache with memory before something far, and both of them.
-struct Scene {
-    cache: SharedBackend,
-    near: InMemoryBackend,
-    far: Far,
-    clock: ManualClock,
-}
-
-fn scene() -> Scene {
-    let clock = ManualClock::new();
-    let (near, far) = (InMemoryBackend::with_clock(clock.clone()), Far::new(&clock));
-    let tiers = Tiers::builder()
-        .tier_for(near.clone(), Duration::from_secs(60))
-        .tier(far.clone())
-        .clock(Arc::new(clock.clone()))
-        .build();
-    let cache = SharedBackend::new(tiers.expect("legal settings"));
-    Scene {
-        cache,
-        near,
-        far,
-        clock,
-    }
-}
-
-impl Scene {
-    /// Reads a key, and while the answer is on its way does something else.
-    async fn while_reading<T>(&self, change: impl Future<Output = Result<T>>) -> Option<Bytes> {
-        self.far.slow_down();
-        let cache = self.cache.clone();
-        let reading = tokio::spawn(async move { cache.get("key").await });
-        self.far.has_read(1).await;
-        change.await.expect("it succeeds");
-        self.far.answer(MANY);
-        reading
-            .await
-            .expect("it does not panic")
-            .expect("it succeeds")
-    }
-}
+use scene::scene;
 
 // covers: P5, D14
 #[tokio::test]
@@ -249,7 +88,7 @@ async fn a_slow_read_does_not_undo_a_change() {
             }
             1 => {
                 scene
-                    .while_reading(scene.cache.increment("key", 1, larder_core::Ttl::Never))
+                    .while_reading(scene.cache.increment("key", 1, Ttl::Never))
                     .await
             }
             _ => {

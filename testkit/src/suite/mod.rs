@@ -13,6 +13,7 @@ pub mod limits;
 pub mod patterns;
 pub mod random;
 pub mod statistics;
+pub mod tags;
 
 use crate::Subject;
 
@@ -115,6 +116,14 @@ macro_rules! for_each_case {
                 conditions_hold_or_are_unsupported
                 patterns_by_name_work_or_are_unsupported
                 regular_expressions_work_or_are_unsupported;
+            tags:
+                any_of_the_tags_or_all_of_them
+                whoever_asks_finds_nothing_invalidated
+                what_replaces_has_its_own_tags
+                what_is_stored_after_an_invalidation_lives
+                a_batch_has_the_same_tags
+                entries_tell_their_tags
+                bad_tags_change_nothing;
             conditions:
                 an_expired_key_counts_as_absent
                 a_refused_set_counts_no_set_and_changes_nothing

@@ -105,6 +105,14 @@ impl CacheBackend for Sabotaged {
         if self.has(Flaw::PromisesTags) {
             options.tags.clear();
         }
+        if self.has(Flaw::KeepsOldTags)
+            && let Some(old) = self.inner.get_entry(&key)?
+        {
+            options.tags.extend(old.tags);
+        }
+        if self.has(Flaw::InvalidatesForEver) && self.off.load(Relaxed) > 0 {
+            return Ok(true);
+        }
         let bytes = value.len() as u64;
         if self.has(Flaw::KeepsTheOldOversized) && bytes > MAX_SIZE_BYTES
             || self.has(Flaw::RefusesTheLimit) && bytes == MAX_SIZE_BYTES
@@ -212,6 +220,9 @@ impl CacheBackend for Sabotaged {
         if self.has(Flaw::CountsABatchAsOne) {
             self.off.fetch_add(items.len() as u64 - 1, Relaxed);
         }
+        if self.has(Flaw::BatchForgetsTags) {
+            options.tags.clear();
+        }
         if self.has(Flaw::ForgetsLastItem) {
             items.pop();
         }
@@ -285,7 +296,13 @@ impl CacheBackend for Sabotaged {
         Ok(ttl)
     }
 
-    async fn invalidate_tags(&self, _tags: &[&str], _which: TagMatch) -> Result<u64> {
-        Ok(0)
+    async fn invalidate_tags(&self, tags: &[&str], which: TagMatch) -> Result<Option<u64>> {
+        let which = match self.flaw {
+            Flaw::AllTagsAreAny => TagMatch::Any,
+            _ => which,
+        };
+        let removed = self.inner.invalidate_tags(tags, which);
+        self.off.fetch_add(removed, Relaxed);
+        Ok(Some(removed))
     }
 }

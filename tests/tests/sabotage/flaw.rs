@@ -62,4 +62,8 @@ pub(crate) enum Flaw {
     HasALargerLimit,
     CountsRefusedSets,
     BatchIgnoresConditions,
+    AllTagsAreAny,
+    KeepsOldTags,
+    InvalidatesForEver,
+    BatchForgetsTags,
 }

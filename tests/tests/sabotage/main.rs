@@ -82,6 +82,18 @@ const CAUGHT_BY: &[(Flaw, &str)] = &[
         "conditions_hold_or_are_unsupported",
     ),
     (Flaw::PromisesTags, "tags_work_or_are_unsupported"),
+    (Flaw::AllTagsAreAny, "any_of_the_tags_or_all_of_them"),
+    (
+        Flaw::FindsWhatIsMissing,
+        "whoever_asks_finds_nothing_invalidated",
+    ),
+    (Flaw::KeepsOldTags, "what_replaces_has_its_own_tags"),
+    (
+        Flaw::InvalidatesForEver,
+        "what_is_stored_after_an_invalidation_lives",
+    ),
+    (Flaw::BatchForgetsTags, "a_batch_has_the_same_tags"),
+    (Flaw::PromisesTags, "entries_tell_their_tags"),
     (Flaw::CountsInTwoSteps, "concurrent_counting_loses_nothing"),
     (Flaw::MixesUpKeys, "no_reader_sees_the_value_of_another_key"),
     (Flaw::ExpiresLate, "random_sequences_agree_with_the_model"),
@@ -202,6 +214,7 @@ const KEPT_BY_THE_HANDLE: &[&str] = &[
     "bad_keys_are_refused_everywhere",
     "a_bad_key_in_a_batch_changes_nothing",
     "a_counter_cannot_be_born_dead",
+    "bad_tags_change_nothing",
 ];
 
 fn fails(flaw: Flaw, case: &str) -> bool {

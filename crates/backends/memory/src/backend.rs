@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use larder_core::{
-    BatchReport, CacheBackend, CacheEntry, CacheStats, Capabilities, Capability, Error, Pattern,
-    Result, ScanPage, SetOptions, TagMatch, Ttl, TtlState,
+    BatchReport, CacheBackend, CacheEntry, CacheStats, Capabilities, Capability, Pattern, Result,
+    ScanPage, SetOptions, TagMatch, Ttl, TtlState,
 };
 
 use crate::memory::InMemoryBackend;
@@ -47,6 +47,7 @@ impl CacheBackend for InMemoryBackend {
             .with(Capability::Touch)
             .with(Capability::Entries)
             .with(Capability::Metadata)
+            .with(Capability::Tags)
             .with(Capability::Conditions)
             .with_max_key_bytes(self.max_key_bytes)
     }
@@ -108,7 +109,7 @@ impl CacheBackend for InMemoryBackend {
         self.ttl(key)
     }
 
-    async fn invalidate_tags(&self, _tags: &[&str], _which: TagMatch) -> Result<u64> {
-        Err(Error::unsupported(Capability::Tags))
+    async fn invalidate_tags(&self, tags: &[&str], which: TagMatch) -> Result<Option<u64>> {
+        Ok(Some(self.invalidate_tags(tags, which)))
     }
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use larder_core::{Clock, ConfigError, MAX_KEY_BYTES, SystemClock};
 use larder_engine::{Cache, Policy};
 
-use crate::memory::{InMemoryBackend, Stored};
+use crate::memory::InMemoryBackend;
+use crate::stored::Stored;
+use crate::tagged::Tagged;
 
 /// 100 MB.
 const DEFAULT_MAX_SIZE_BYTES: u64 = 100 * 1024 * 1024;
@@ -107,9 +109,16 @@ impl InMemoryBuilder {
                 return Err(ConfigError::new(field, 0, "at least 1"));
             }
         }
+        let tagged = Arc::new(Tagged::default());
+        let listed = Arc::clone(&tagged);
         let mut cache = Cache::builder()
             .max_weight(self.max_size_bytes)
             .weigher(|_, stored: &Stored| stored.size_bytes())
+            .on_removal(move |_, stored: &Stored, _| {
+                if let Some(tags) = stored.tags() {
+                    listed.strike(tags);
+                }
+            })
             .policy(self.policy);
         if let Some(entries) = self.max_entries {
             cache = cache.max_entries(entries);
@@ -122,6 +131,7 @@ impl InMemoryBuilder {
         }
         Ok(InMemoryBackend::new(
             cache.build()?,
+            tagged,
             self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
             self.max_key_bytes,
         ))

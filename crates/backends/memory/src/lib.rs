@@ -20,7 +20,10 @@
 
 mod backend;
 mod builder;
+mod listing;
 mod memory;
+mod stored;
+mod tagged;
 
 pub use builder::InMemoryBuilder;
 pub use memory::InMemoryBackend;

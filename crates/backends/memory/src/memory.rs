@@ -1,18 +1,18 @@
 //! The memory backend and its own, waiting-free methods.
 
-use std::collections::BinaryHeap;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use bytes::Bytes;
 use larder_core::backend::distinct;
 use larder_core::{
-    BatchReport, CacheEntry, CacheStats, Capability, Clock, Condition, Error, ErrorKind, Metadata,
-    Pattern, Result, ScanPage, SetOptions, Ttl, TtlState, check_key, counter,
+    BatchReport, CacheEntry, CacheStats, Clock, Condition, Error, ErrorKind, Result, SetOptions,
+    TagMatch, Ttl, TtlState, check_key, check_tags, counter,
 };
 use larder_engine::{Cache, Change, Computed};
 
 use crate::builder::InMemoryBuilder;
+use crate::stored::Stored;
+use crate::tagged::{Tagged, Tags};
 
 /// Keeps entries in the memory of this process; clones are the same cache.
 ///
@@ -37,22 +37,9 @@ use crate::builder::InMemoryBuilder;
 #[derive(Debug, Clone)]
 pub struct InMemoryBackend {
     pub(crate) cache: Cache<Box<str>, Stored>,
+    tagged: Arc<Tagged>,
     clock: Arc<dyn Clock>,
     pub(crate) max_key_bytes: usize,
-}
-
-/// What is kept under a key.
-#[derive(Debug, Clone)]
-pub(crate) struct Stored {
-    value: Bytes,
-    created_at: SystemTime,
-    metadata: Option<Arc<Metadata>>,
-}
-
-impl Stored {
-    pub(crate) fn size_bytes(&self) -> u64 {
-        self.value.len() as u64
-    }
 }
 
 impl InMemoryBackend {
@@ -79,11 +66,13 @@ impl InMemoryBackend {
 
     pub(crate) fn new(
         cache: Cache<Box<str>, Stored>,
+        tagged: Arc<Tagged>,
         clock: Arc<dyn Clock>,
         max_key_bytes: usize,
     ) -> Self {
         Self {
             cache,
+            tagged,
             clock,
             max_key_bytes,
         }
@@ -95,8 +84,71 @@ impl InMemoryBackend {
     ///
     /// If the key is not allowed; so for every method that takes one.
     pub fn get(&self, key: &str) -> Result<Option<Bytes>> {
-        self.check(key)?;
-        Ok(self.cache.get(key).map(|stored| stored.value))
+        self.found(key, self.cache.get_map(key, |stored| stored.value.clone()))
+    }
+
+    /// The value as what `decode` makes of it. That is kept beside the bytes, so the next
+    /// who asks for the same type gets a clone of it.
+    ///
+    /// The limit in bytes does not count it.
+    ///
+    /// # Errors
+    ///
+    /// Those of `decode`, and if the key is not allowed.
+    ///
+    /// ```
+    /// use larder_core::{Codec, JsonCodec, SetOptions};
+    /// use larder_memory::InMemoryBackend;
+    /// use std::sync::Arc;
+    ///
+    /// let cache = InMemoryBackend::default();
+    /// cache.set("primes", "[2,3,5]", SetOptions::new())?;
+    /// let decode = |bytes: &[u8]| JsonCodec.decode::<Vec<u32>>(bytes).map(Arc::new);
+    /// let once = cache.get_as("primes", decode)?.unwrap();
+    /// let again = cache.get_as("primes", decode)?.unwrap();
+    /// assert!(Arc::ptr_eq(&once, &again));
+    /// # Ok::<(), larder_core::Error>(())
+    /// ```
+    #[inline]
+    pub fn get_as<T: Clone + Send + Sync + 'static>(
+        &self,
+        key: &str,
+        decode: impl FnOnce(&[u8]) -> Result<T>,
+    ) -> Result<Option<T>> {
+        let look = |stored: &Stored| stored.decoded().ok_or_else(|| stored.value.clone());
+        match self.cache.get_map(key, look) {
+            Some(Ok(value)) => Ok(Some(value)),
+            Some(Err(bytes)) => self.decode(key, &bytes, decode).map(Some),
+            None => self.found(key, None),
+        }
+    }
+
+    /// Decodes a value for the first time.
+    #[cold]
+    fn decode<T: Clone + Send + Sync + 'static>(
+        &self,
+        key: &str,
+        bytes: &Bytes,
+        decode: impl FnOnce(&[u8]) -> Result<T>,
+    ) -> Result<T> {
+        let value = decode(bytes)?;
+        let beside = Arc::new(value.clone());
+        let _ = self.cache.compute(key.into(), |present| {
+            if let Some(stored) = present {
+                stored.keep_decoded(bytes, &beside);
+            }
+            Change::Keep
+        });
+        Ok(value)
+    }
+
+    /// What was found under a key. What is not allowed is never there, so it is enough to
+    /// check a key that was not found.
+    fn found<T>(&self, key: &str, found: Option<T>) -> Result<Option<T>> {
+        if found.is_none() {
+            self.check(key)?;
+        }
+        Ok(found)
     }
 
     /// Stores a value; `false` if it is larger than the whole cache or the
@@ -104,7 +156,7 @@ impl InMemoryBackend {
     ///
     /// # Errors
     ///
-    /// If the key is not allowed, or tags are given, which this backend does not keep.
+    /// If the key or a tag is not allowed.
     pub fn set(
         &self,
         key: &str,
@@ -113,28 +165,74 @@ impl InMemoryBackend {
     ) -> Result<bool> {
         let options = options.into();
         self.check(key)?;
-        if !options.tags.is_empty() {
-            return Err(Error::unsupported(Capability::Tags));
-        }
-        let metadata = (!options.metadata.is_empty()).then(|| Arc::new(options.metadata));
-        let stored = Stored {
-            value: value.into(),
-            created_at: self.clock.now(),
-            metadata,
+        check_tags(&options.tags)?;
+        let tags = self.list(key, options.tags);
+        let stored = Stored::new(value.into(), self.clock.now())
+            .with_metadata(options.metadata)
+            .with_tags(tags.clone());
+        let mut allowed = true;
+        let is_stored = if options.condition == Condition::Always {
+            self.cache.insert_with_ttl(key.into(), stored, options.ttl)
+        } else {
+            let computed = self.cache.compute(key.into(), |present| {
+                allowed = options.condition.allows(present.is_some());
+                if allowed {
+                    Change::Insert(stored.clone(), options.ttl)
+                } else {
+                    Change::Keep
+                }
+            });
+            allowed && computed != Computed::Refused
         };
-        if options.condition == Condition::Always {
-            return Ok(self.cache.insert_with_ttl(key.into(), stored, options.ttl));
+        if let Some(tags) = tags {
+            self.settle(key, &tags, is_stored && !options.ttl.is_zero());
         }
-        let mut allowed = false;
+        Ok(is_stored)
+    }
+
+    fn list(&self, key: &str, names: Vec<String>) -> Option<Arc<Tags>> {
+        (!names.is_empty()).then(|| Arc::new(self.tagged.list(key, names)))
+    }
+
+    /// Takes back what was invalidated while it was stored, and strikes out what was not
+    /// stored.
+    fn settle(&self, key: &str, tags: &Tags, is_stored: bool) {
+        if !is_stored {
+            self.tagged.strike(tags);
+        } else if !self.tagged.is_valid(tags) {
+            self.remove_numbered(key, tags.number());
+        }
+    }
+
+    /// Removes a key if it still has the value of this number.
+    fn remove_numbered(&self, key: &str, number: u64) -> bool {
         let computed = self.cache.compute(key.into(), |present| {
-            allowed = options.condition.allows(present.is_some());
-            if allowed {
-                Change::Insert(stored.clone(), options.ttl)
+            let is_that = present.is_some_and(|stored| stored.number() == Some(number));
+            if is_that {
+                Change::Remove
             } else {
                 Change::Keep
             }
         });
-        Ok(allowed && computed != Computed::Refused)
+        computed == Computed::Removed
+    }
+
+    /// Removes the entries with any or all of the tags and tells how many.
+    ///
+    /// ```
+    /// use larder_core::{SetOptions, TagMatch};
+    /// use larder_memory::InMemoryBackend;
+    ///
+    /// let cache = InMemoryBackend::default();
+    /// cache.set("user:7", "Alice", SetOptions::new().with_tags(["users", "user:7"]))?;
+    /// assert_eq!(cache.invalidate_tags(&["users", "teams"], TagMatch::Any), 1);
+    /// assert!(!cache.exists("user:7")?);
+    /// # Ok::<(), larder_core::Error>(())
+    /// ```
+    pub fn invalidate_tags(&self, tags: &[&str], which: TagMatch) -> u64 {
+        let found = self.tagged.invalidate(tags, which).into_iter();
+        let removed = found.filter(|(number, key)| self.remove_numbered(key, *number));
+        removed.count() as u64
     }
 
     /// Removes a key; `true` if it was there and not expired.
@@ -177,14 +275,11 @@ impl InMemoryBackend {
         let Some((stored, ttl)) = self.cache.get_with_ttl(key) else {
             return Ok(None);
         };
-        let mut entry = CacheEntry::new(key, stored.value, stored.created_at);
+        let mut entry = CacheEntry::new(key, stored.value.clone(), stored.created_at);
         entry.expires_at = ttl
             .remaining()
             .and_then(|left| self.clock.now().checked_add(left));
-        entry.metadata = stored
-            .metadata
-            .map(Arc::unwrap_or_clone)
-            .unwrap_or_default();
+        stored.tell(&mut entry);
         Ok(Some(entry))
     }
 
@@ -240,56 +335,6 @@ impl InMemoryBackend {
         Ok(removed.count() as u64)
     }
 
-    /// All live keys that match, all of them without a pattern, in no particular order.
-    ///
-    /// Looks at every entry.
-    pub fn keys(&self, pattern: Option<&Pattern>) -> Vec<String> {
-        self.cache.filter_map(|key, _| {
-            let wanted = pattern.is_none_or(|pattern| pattern.matches(key));
-            wanted.then(|| key.to_string())
-        })
-    }
-
-    /// At most `limit` matching keys after `after`, in lexicographic order.
-    ///
-    /// Looks at every entry, but keeps only one page of keys. A `limit` of zero
-    /// counts as one.
-    pub fn scan(&self, pattern: Option<&Pattern>, after: Option<&str>, limit: usize) -> ScanPage {
-        let limit = limit.max(1);
-        // The lowest keys so far, one more than fit the page; the highest on top.
-        let mut lowest: BinaryHeap<Box<str>> = BinaryHeap::new();
-        self.cache.filter_map(|key, _| {
-            let is_behind = after.is_none_or(|after| **key > *after);
-            let is_low = lowest.len() <= limit || lowest.peek().is_some_and(|top| key < top);
-            if is_behind && is_low && pattern.is_none_or(|pattern| pattern.matches(key)) {
-                lowest.push(key.clone());
-                if lowest.len() > limit + 1 {
-                    lowest.pop();
-                }
-            }
-            None::<()>
-        });
-        let mut keys: Vec<String> = lowest
-            .into_sorted_vec()
-            .into_iter()
-            .map(String::from)
-            .collect();
-        let more = keys.len() > limit;
-        keys.truncate(limit);
-        ScanPage::new(keys, more)
-    }
-
-    /// Removes all keys that match and tells how many. Looks at every entry.
-    pub fn delete_pattern(&self, pattern: &Pattern) -> u64 {
-        let matching = self
-            .cache
-            .filter_map(|key, _| pattern.matches(key).then(|| key.clone()));
-        let removed = matching
-            .iter()
-            .filter(|key| self.cache.remove(&**key).is_some());
-        removed.count() as u64
-    }
-
     /// Adds `delta` to a decimal number and returns the sum, in one step.
     ///
     /// A missing key counts as 0 and is created with `ttl`; a present one keeps
@@ -304,21 +349,30 @@ impl InMemoryBackend {
         counter::check_ttl(ttl)?;
         let now = self.clock.now();
         let mut sum = Ok(0);
+        let mut listed: Option<Arc<Tags>> = None;
         let computed = self.cache.compute(key.into(), |present| {
+            // Of an attempt that found no room.
+            if let Some(tags) = listed.take() {
+                self.tagged.strike(&tags);
+            }
             sum = counter::add(present.map(|stored| &*stored.value), delta);
             let Ok(sum) = &sum else {
                 return Change::Keep;
             };
-            let stored = Stored {
-                value: Bytes::from(sum.to_string()),
-                created_at: present.map_or(now, |stored| stored.created_at),
-                metadata: present.and_then(|stored| stored.metadata.clone()),
-            };
+            let value = Bytes::from(sum.to_string());
             match present {
-                Some(_) => Change::Update(stored),
-                None => Change::Insert(stored, ttl),
+                Some(present) => {
+                    // A value of its own in the lists, as the old one strikes itself out.
+                    let names = present.tag_names();
+                    listed = self.list(key, names.to_vec());
+                    Change::Update(present.with_value(value, listed.clone()))
+                }
+                None => Change::Insert(Stored::new(value, now), ttl),
             }
         });
+        if let Some(tags) = listed {
+            self.settle(key, &tags, computed == Computed::Stored);
+        }
         if computed == Computed::Refused {
             let text = "the number is longer than the whole cache";
             return Err(Error::new(ErrorKind::TooLarge, text));
@@ -364,14 +418,6 @@ impl InMemoryBackend {
         Ok(self.cache.ttl(key))
     }
 
-    /// The keys in the order in which they would make room, the next one first.
-    ///
-    /// Looks at every entry: for finding out why something was evicted.
-    pub fn eviction_order(&self, limit: usize) -> Vec<String> {
-        let keys = self.cache.eviction_order(limit);
-        keys.into_iter().map(String::from).collect()
-    }
-
     /// Sets the limit in bytes, at least 1, and evicts what is too much.
     pub fn set_max_size_bytes(&self, max_size_bytes: u64) {
         self.cache.set_max_weight(max_size_bytes);
@@ -386,6 +432,9 @@ impl InMemoryBackend {
     #[cfg(feature = "validate")]
     pub fn validate(&self) {
         self.cache.validate();
+        self.sweep();
+        let values = self.cache.filter_map(|_, stored| Some(stored.clone()));
+        self.tagged.validate(values.iter().filter_map(Stored::tags));
     }
 
     fn check(&self, key: &str) -> Result<()> {

@@ -304,7 +304,7 @@ impl CacheBackend for RedisBackend {
         ttl_of(store.fleet.send_one(request).await)
     }
 
-    async fn invalidate_tags(&self, _tags: &[&str], _which: TagMatch) -> Result<u64> {
+    async fn invalidate_tags(&self, _tags: &[&str], _which: TagMatch) -> Result<Option<u64>> {
         Err(Error::unsupported(Capability::Tags))
     }
 }

@@ -240,7 +240,7 @@ impl CacheBackend for SqlBackend {
         self.store().ttl(key).await
     }
 
-    async fn invalidate_tags(&self, _tags: &[&str], _which: TagMatch) -> Result<u64> {
+    async fn invalidate_tags(&self, _tags: &[&str], _which: TagMatch) -> Result<Option<u64>> {
         Err(Error::unsupported(Capability::Tags))
     }
 }

@@ -149,7 +149,7 @@ impl Blocking {
         /// How much longer a key lives.
         ttl(key: &str) -> Option<TtlState>;
         /// Removes the entries with any or all of the tags.
-        invalidate_tags(tags: &[&str], which: TagMatch) -> u64;
+        invalidate_tags(tags: &[&str], which: TagMatch) -> Option<u64>;
     }
 }
 

@@ -53,7 +53,11 @@ pub(super) trait ErasedBackend: Send + Sync + 'static {
     fn decrement_dyn<'a>(&'a self, key: &'a str, delta: i64, ttl: Ttl) -> Boxed<'a, i64>;
     fn touch_dyn<'a>(&'a self, key: &'a str, ttl: Ttl) -> Boxed<'a, bool>;
     fn ttl_dyn<'a>(&'a self, key: &'a str) -> Boxed<'a, Option<TtlState>>;
-    fn invalidate_tags_dyn<'a>(&'a self, tags: &'a [&'a str], which: TagMatch) -> Boxed<'a, u64>;
+    fn invalidate_tags_dyn<'a>(
+        &'a self,
+        tags: &'a [&'a str],
+        which: TagMatch,
+    ) -> Boxed<'a, Option<u64>>;
 }
 
 impl<B: CacheBackend> ErasedBackend for B {
@@ -146,7 +150,11 @@ impl<B: CacheBackend> ErasedBackend for B {
         Box::pin(self.ttl(key))
     }
 
-    fn invalidate_tags_dyn<'a>(&'a self, tags: &'a [&'a str], which: TagMatch) -> Boxed<'a, u64> {
+    fn invalidate_tags_dyn<'a>(
+        &'a self,
+        tags: &'a [&'a str],
+        which: TagMatch,
+    ) -> Boxed<'a, Option<u64>> {
         Box::pin(self.invalidate_tags(tags, which))
     }
 }

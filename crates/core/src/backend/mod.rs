@@ -237,12 +237,17 @@ pub trait CacheBackend: Send + Sync + 'static {
         async { Err(Error::unsupported("ttl")) }
     }
 
-    /// Removes the entries with any or all of the tags and tells how many.
+    /// Removes the entries with any or all of the tags and tells how many; no tag means
+    /// no entry.
+    ///
+    /// `None` if that cannot be told: nobody reads them any more, but they are found out
+    /// only when they are read. Listings may name them until then, and `delete` may
+    /// count them.
     fn invalidate_tags(
         &self,
         tags: &[&str],
         which: TagMatch,
-    ) -> impl Future<Output = Result<u64>> + Send {
+    ) -> impl Future<Output = Result<Option<u64>>> + Send {
         let _ = (tags, which);
         async { Err(Error::unsupported(Capability::Tags)) }
     }

@@ -17,13 +17,14 @@ use crate::key::check_key;
 use crate::options::{Condition, SetOptions, TagMatch, Ttl, TtlState};
 use crate::pattern::Pattern;
 use crate::stats::{CacheStats, Counter, StatsRecorder};
+use crate::tags::check_tags;
 
 /// A cheap, clonable handle to any backend; clones are the same cache.
 ///
 /// It is itself a [`CacheBackend`] and applies what holds for all of them, in
 /// one place:
 ///
-/// - keys are checked, and patterns, tags, metadata and conditions are
+/// - keys and tags are checked, and patterns, tags, metadata and conditions are
 ///   [`Unsupported`](ErrorKind::Unsupported) where the backend does not promise them;
 /// - a value over the backend's limit is refused and removes the older value;
 /// - a time to live of zero stores nothing, removes what was there, and is done;
@@ -106,6 +107,7 @@ impl SharedBackend {
             self.require(Capability::Metadata)?;
         }
         if !options.tags.is_empty() {
+            check_tags(&options.tags)?;
             self.require(Capability::Tags)?;
         }
         if options.condition != Condition::Always {
@@ -331,9 +333,13 @@ impl CacheBackend for SharedBackend {
         .await
     }
 
-    async fn invalidate_tags(&self, tags: &[&str], which: TagMatch) -> Result<u64> {
+    async fn invalidate_tags(&self, tags: &[&str], which: TagMatch) -> Result<Option<u64>> {
         self.run(Operation::InvalidateTags, None, async {
+            check_tags(tags)?;
             self.require(Capability::Tags)?;
+            if tags.is_empty() {
+                return Ok(Some(0));
+            }
             self.inner.invalidate_tags_dyn(tags, which).await
         })
         .await

@@ -3,7 +3,8 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{Compressed, Compression, MAX_TAGS, Unreadable};
+use super::{Compressed, Compression, Unreadable};
+use crate::tags::MAX_TAGS;
 
 /// The checksum of a header and a payload.
 pub(super) fn checksum(header: &[u8], payload: &[u8]) -> u64 {

@@ -21,8 +21,6 @@ const MAGIC: u8 = 0xC1;
 const VERSION: u8 = 1;
 /// Bytes before the first field.
 const PREAMBLE: usize = 4;
-/// Most tags of one entry.
-pub const MAX_TAGS: usize = 256;
 
 /// How a payload was compressed.
 ///

@@ -1,194 +1,37 @@
 //! Tiers under the contract of all backends.
 
-use std::collections::{HashMap, HashSet};
-
 use bytes::Bytes;
 use larder_core::backend::distinct;
 use larder_core::{
-    BatchReport, CacheBackend, CacheEntry, CacheStats, Capabilities, Capability, Condition,
-    Counter, Error, Pattern, Result, ScanPage, SetOptions, TagMatch, Ttl, TtlState, counter,
+    BatchReport, CacheBackend, CacheEntry, CacheStats, Capabilities, Capability, Counter, Pattern,
+    Result, ScanPage, SetOptions, TagMatch, Ttl, TtlState, counter,
 };
 
-use super::keyed::Watch;
-use super::tier::Tier;
-use super::{Inner, Tiers};
-
-impl Inner {
-    /// The farthest tier, and those before it.
-    fn split(&self) -> (&Tier, &[Tier]) {
-        let (last, nearer) = self.tiers.split_last().expect("there is at least one");
-        (last, nearer)
-    }
-
-    /// The options with the lifetime that is meant.
-    fn resolved(&self, mut options: SetOptions) -> SetOptions {
-        options.ttl = self.resolve(options.ttl);
-        options
-    }
-
-    fn resolve(&self, ttl: Ttl) -> Ttl {
-        ttl.resolve(self.default_ttl).map_or(Ttl::Never, Ttl::After)
-    }
-
-    /// Puts what a tier had into those before it, unless somebody has changed it.
-    async fn promote(&self, watch: Watch<'_>, entry: &CacheEntry, nearer: &[Tier]) {
-        if let Some(_held) = watch.hold_unchanged() {
-            for tier in nearer.iter().rev() {
-                // Without a copy the next read goes as far as this one.
-                let _ = tier.fill(entry, self.clock.now()).await;
-            }
-        }
-    }
-
-    /// Removes copies, before what they are copies of is changed.
-    async fn forget(&self, keys: &[&str]) -> Result<u64> {
-        let mut forgotten = 0;
-        for tier in self.split().1 {
-            forgotten = tier.backend.delete_many(keys).await?.max(forgotten);
-        }
-        Ok(forgotten)
-    }
-
-    fn count_read(&self, found: bool) {
-        let counter = if found { Counter::Hit } else { Counter::Miss };
-        self.stats.add(counter, 1);
-    }
-
-    /// What the farthest tier says, or a nearer one if it is away.
-    async fn ask<'a, T, F: Future<Output = Result<T>> + Send>(
-        &'a self,
-        ask: impl Fn(&'a Tier) -> F,
-    ) -> Result<T> {
-        let (last, nearer) = self.split();
-        let error = match ask(last).await {
-            Ok(answer) => return Ok(answer),
-            Err(error) => error,
-        };
-        for tier in nearer.iter().rev() {
-            if let Ok(answer) = ask(tier).await {
-                return Ok(answer);
-            }
-        }
-        Err(error)
-    }
-
-    /// The entry from the first tier behind the nearest that has it.
-    async fn look_farther(&self, key: &str) -> Result<Option<CacheEntry>> {
-        let watch = self.keyed.watch(key);
-        let mut failed = None;
-        for (place, tier) in self.tiers.iter().enumerate().skip(1) {
-            match tier.backend.get_entry(key).await {
-                Ok(Some(entry)) => {
-                    self.promote(watch, &entry, &self.tiers[..place]).await;
-                    return Ok(Some(entry));
-                }
-                Ok(None) => failed = None,
-                Err(error) => failed = Some(error),
-            }
-        }
-        failed.map_or(Ok(None), Err)
-    }
-
-    /// The values of distinct keys, in no order.
-    async fn look_for_all(&self, keys: &[&str]) -> Result<HashMap<String, Bytes>> {
-        let (nearest, farther) = self.tiers.split_first().expect("there is at least one");
-        let near = nearest.backend.get_many(keys).await;
-        let mut failed = near.as_ref().err().cloned();
-        let mut found: HashMap<String, Bytes> = near.unwrap_or_default().into_iter().collect();
-        for (place, tier) in farther.iter().enumerate() {
-            let missing = keys.iter().filter(|key| !found.contains_key(**key));
-            let missing: Vec<&str> = missing.copied().collect();
-            if missing.is_empty() {
-                return Ok(found);
-            }
-            let watches: Vec<Watch<'_>> = missing.iter().map(|key| self.keyed.watch(key)).collect();
-            let entries = match tier.backend.get_entries(&missing).await {
-                Ok(entries) => entries,
-                Err(error) => {
-                    failed = Some(error);
-                    continue;
-                }
-            };
-            failed = None;
-            let mut watches: HashMap<&str, Watch<'_>> =
-                missing.iter().copied().zip(watches).collect();
-            for entry in entries {
-                if let Some(watch) = watches.remove(entry.key.as_str()) {
-                    self.promote(watch, &entry, &self.tiers[..=place]).await;
-                }
-                found.insert(entry.key, entry.value);
-            }
-        }
-        match failed {
-            Some(error) if found.is_empty() => Err(error),
-            _ => Ok(found),
-        }
-    }
-}
+use super::Tiers;
+use super::tokens::RESERVED;
 
 #[deny(clippy::missing_trait_methods)]
 impl CacheBackend for Tiers {
     async fn get(&self, key: &str) -> Result<Option<Bytes>> {
-        let inner = &*self.0;
-        let near = inner.tiers[0].backend.get(key).await;
-        let found = match near {
-            Ok(None) | Err(_) if inner.tiers.len() > 1 => {
-                let entry = inner.look_farther(key).await?;
-                entry.map(|entry| entry.value)
-            }
-            near => near?,
-        };
-        inner.count_read(found.is_some());
+        let found = self.0.find(key).await?;
+        self.0.count_read(found.is_some());
         Ok(found)
     }
 
     async fn set(&self, key: &str, value: Bytes, options: SetOptions) -> Result<bool> {
-        let inner = &*self.0;
-        let mut options = inner.resolved(options);
-        let _held = inner.keyed.hold(&[key]).await;
-        let (last, nearer) = inner.split();
-        inner.forget(&[key]).await?;
-        let far = last.options(&options);
-        if !last.backend.set(key, value.clone(), far).await? {
-            return Ok(false);
-        }
-        inner.stats.add(Counter::Set, 1);
-        options.condition = Condition::Always;
-        for tier in nearer.iter().rev() {
-            // Without a copy the next read goes farther.
-            let _ = tier
-                .backend
-                .set(key, value.clone(), tier.options(&options))
-                .await;
-        }
-        Ok(true)
+        self.0.set(key, value, self.0.resolved(options)).await
     }
 
     async fn delete(&self, key: &str) -> Result<bool> {
-        Ok(self.delete_many(&[key]).await? > 0)
+        Ok(self.0.delete_many(&[key]).await? > 0)
     }
 
     async fn exists(&self, key: &str) -> Result<bool> {
-        let inner = &*self.0;
-        let mut failed = None;
-        for tier in &inner.tiers {
-            match tier.backend.exists(key).await {
-                Ok(true) => return Ok(true),
-                Ok(false) => failed = None,
-                Err(error) => failed = Some(error),
-            }
-        }
-        failed.map_or(Ok(false), Err)
+        self.0.is_anywhere(key).await
     }
 
     async fn clear(&self) -> Result<u64> {
-        let inner = &*self.0;
-        let _swept = inner.keyed.sweep().await;
-        let (last, nearer) = inner.split();
-        for tier in nearer {
-            tier.backend.clear().await?;
-        }
-        last.backend.clear().await
+        self.0.clear().await
     }
 
     async fn stats(&self) -> Result<CacheStats> {
@@ -210,20 +53,20 @@ impl CacheBackend for Tiers {
             .map(|tier| tier.backend.capabilities().max_key_bytes());
         let far = last.backend.capabilities();
         let longest = all.min().unwrap_or(usize::MAX).min(far.max_key_bytes());
-        far.with_max_key_bytes(longest).without(Capability::Tags)
+        far.with_max_key_bytes(longest).with(Capability::Tags)
     }
 
     async fn get_entry(&self, key: &str) -> Result<Option<CacheEntry>> {
         let inner = &*self.0;
-        let entry = inner.ask(|tier| tier.backend.get_entry(key)).await?;
-        inner.count_read(entry.is_some());
-        Ok(entry)
+        let found = inner.ask(|tier| inner.entry_in(tier, key)).await?;
+        inner.count_read(found.is_some());
+        Ok(found.map(|(entry, _)| entry))
     }
 
     async fn get_many(&self, keys: &[&str]) -> Result<Vec<(String, Bytes)>> {
         let inner = &*self.0;
         let keys: Vec<&str> = distinct(keys).collect();
-        let mut found = inner.look_for_all(&keys).await?;
+        let mut found = inner.find_all(&keys).await?;
         let in_order = keys.iter().filter_map(|key| {
             let value = found.remove(*key);
             inner.count_read(value.is_some());
@@ -235,12 +78,12 @@ impl CacheBackend for Tiers {
     async fn get_entries(&self, keys: &[&str]) -> Result<Vec<CacheEntry>> {
         let inner = &*self.0;
         let keys: Vec<&str> = distinct(keys).collect();
-        let entries = inner.ask(|tier| tier.backend.get_entries(&keys)).await?;
-        inner.stats.add(Counter::Hit, entries.len() as u64);
+        let found = inner.ask(|tier| inner.entries_in(tier, &keys)).await?;
+        inner.stats.add(Counter::Hit, found.len() as u64);
         inner
             .stats
-            .add(Counter::Miss, (keys.len() - entries.len()) as u64);
-        Ok(entries)
+            .add(Counter::Miss, (keys.len() - found.len()) as u64);
+        Ok(found.into_iter().map(|(entry, _)| entry).collect())
     }
 
     async fn set_many(
@@ -248,51 +91,16 @@ impl CacheBackend for Tiers {
         items: Vec<(String, Bytes)>,
         options: SetOptions,
     ) -> Result<BatchReport> {
-        let inner = &*self.0;
-        let mut options = inner.resolved(options);
-        let names: Vec<&str> = items.iter().map(|(key, _)| key.as_str()).collect();
-        let distinct_names: Vec<&str> = distinct(&names).collect();
-        let _held = inner.keyed.hold(&distinct_names).await;
-        let (last, nearer) = inner.split();
-        inner.forget(&distinct_names).await?;
-        let report = last
-            .backend
-            .set_many(items.clone(), last.options(&options))
-            .await?;
-        inner.stats.add(Counter::Set, report.stored());
-        let failed = report.failed().iter().map(|(key, _)| key.as_str());
-        let not_stored: HashSet<&str> = failed
-            .chain(report.refused().iter().map(String::as_str))
-            .collect();
-        let stored = items
-            .iter()
-            .filter(|(key, _)| !not_stored.contains(key.as_str()));
-        let stored: Vec<(String, Bytes)> = stored.cloned().collect();
-        options.condition = Condition::Always;
-        for tier in nearer.iter().rev() {
-            // Without copies the next reads go farther.
-            let _ = tier
-                .backend
-                .set_many(stored.clone(), tier.options(&options))
-                .await;
-        }
-        Ok(report)
+        self.0.set_many(items, self.0.resolved(options)).await
     }
 
     async fn delete_many(&self, keys: &[&str]) -> Result<u64> {
-        let inner = &*self.0;
         let keys: Vec<&str> = distinct(keys).collect();
-        let _held = inner.keyed.hold(&keys).await;
-        let near = inner.forget(&keys).await?;
-        let far = inner.split().0.backend.delete_many(&keys).await?;
-        // What has left the far tier may still have been in a nearer one.
-        let deleted = near.max(far);
-        inner.stats.add(Counter::Delete, deleted);
-        Ok(deleted)
+        self.0.delete_many(&keys).await
     }
 
     async fn keys(&self, pattern: Option<&Pattern>) -> Result<Vec<String>> {
-        self.0.split().0.backend.keys(pattern).await
+        self.0.own_keys(pattern).await
     }
 
     async fn scan(
@@ -301,31 +109,28 @@ impl CacheBackend for Tiers {
         after: Option<&str>,
         limit: usize,
     ) -> Result<ScanPage> {
-        let (last, _) = self.0.split();
-        last.backend.scan(pattern, after, limit).await
+        let last = &self.0.split().0.backend;
+        let page = last.scan(pattern, after, limit).await?;
+        let is_own = |key: &String| !key.starts_with(RESERVED);
+        if self.0.tokens.is_none() || page.keys().iter().all(is_own) {
+            return Ok(page);
+        }
+        // Tokens stand in a row: those before them, and as many of those behind.
+        let behind = format!("{RESERVED}{}", char::MAX);
+        let mut keys: Vec<String> = page.into_keys().into_iter().filter(is_own).collect();
+        let room = limit.max(1) - keys.len();
+        let rest = last.scan(pattern, Some(&behind), room).await?;
+        let more = rest.next().is_some();
+        keys.extend(rest.into_keys().into_iter().filter(is_own));
+        Ok(ScanPage::new(keys, more))
     }
 
     async fn delete_pattern(&self, pattern: &Pattern) -> Result<u64> {
-        let inner = &*self.0;
-        let _swept = inner.keyed.sweep().await;
-        let (last, nearer) = inner.split();
-        for tier in nearer {
-            tier.forget_matching(pattern).await?;
-        }
-        let deleted = last.backend.delete_pattern(pattern).await?;
-        inner.stats.add(Counter::Delete, deleted);
-        Ok(deleted)
+        self.0.delete_pattern(pattern).await
     }
 
     async fn increment(&self, key: &str, delta: i64, ttl: Ttl) -> Result<i64> {
-        let inner = &*self.0;
-        let _held = inner.keyed.hold(&[key]).await;
-        let (last, _) = inner.split();
-        inner.forget(&[key]).await?;
-        let ttl = last.ttl(inner.resolve(ttl));
-        let sum = last.backend.increment(key, delta, ttl).await?;
-        inner.stats.add(Counter::Set, 1);
-        Ok(sum)
+        self.0.increment(key, delta, self.0.resolve(ttl)).await
     }
 
     async fn decrement(&self, key: &str, delta: i64, ttl: Ttl) -> Result<i64> {
@@ -333,18 +138,20 @@ impl CacheBackend for Tiers {
     }
 
     async fn touch(&self, key: &str, ttl: Ttl) -> Result<bool> {
-        let inner = &*self.0;
-        let _held = inner.keyed.hold(&[key]).await;
-        let (last, _) = inner.split();
-        inner.forget(&[key]).await?;
-        last.backend.touch(key, last.ttl(inner.resolve(ttl))).await
+        self.0.touch(key, self.0.resolve(ttl)).await
     }
 
     async fn ttl(&self, key: &str) -> Result<Option<TtlState>> {
-        self.0.ask(|tier| tier.backend.ttl(key)).await
+        let inner = &*self.0;
+        let found = inner.ask(|tier| inner.entry_in(tier, key)).await?;
+        let now = inner.clock.now();
+        Ok(found.map(|(entry, _)| match entry.ttl_remaining(now) {
+            Some(rest) => TtlState::Remaining(rest),
+            None => TtlState::Never,
+        }))
     }
 
-    async fn invalidate_tags(&self, _tags: &[&str], _which: TagMatch) -> Result<u64> {
-        Err(Error::unsupported(Capability::Tags))
+    async fn invalidate_tags(&self, tags: &[&str], which: TagMatch) -> Result<Option<u64>> {
+        self.0.invalidate_tags(tags, which).await
     }
 }

@@ -2,21 +2,28 @@
 
 mod backend;
 mod keyed;
+mod packed;
+mod read;
 mod tier;
+mod tokens;
+mod write;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use larder_core::{
-    CacheBackend, Capability, Clock, ConfigError, SharedBackend, StatsRecorder, SystemClock,
-    settings,
+    CacheBackend, Capability, Clock, ConfigError, StatsRecorder, SystemClock, settings,
 };
 
 use keyed::Keyed;
 use tier::Tier;
+use tokens::Tokens;
 
 /// Most tiers: each miss asks all of them.
 const MOST_TIERS: usize = 8;
+/// How long what was seen of tags is believed.
+const TAGS_BELIEVED_FOR: Duration = Duration::from_secs(1);
 
 /// Several backends as one: reads ask the nearest first, writes go to all of them.
 ///
@@ -46,6 +53,10 @@ struct Inner {
     /// The nearest first, at least one.
     tiers: Vec<Tier>,
     keyed: Keyed,
+    /// Where tags are kept if not all tiers keep them themselves.
+    tokens: Option<Tokens>,
+    /// How often tags were invalidated.
+    tag_changes: AtomicU64,
     default_ttl: Option<Duration>,
     clock: Arc<dyn Clock>,
     stats: Arc<StatsRecorder>,
@@ -76,22 +87,21 @@ impl Tiers {
 pub struct TiersBuilder {
     tiers: Vec<Tier>,
     default_ttl: Option<Duration>,
+    tags_believed_for: Option<Duration>,
     clock: Option<Arc<dyn Clock>>,
 }
 
 impl TiersBuilder {
     /// The next tier, farther than those before.
     pub fn tier(mut self, backend: impl CacheBackend) -> Self {
-        self.tiers
-            .push(Tier::new(SharedBackend::new(backend), None));
+        self.tiers.push(Tier::new(backend, None));
         self
     }
 
     /// The next tier, which keeps its copies for this long at most. What is in the last
     /// tier is no copy: there this is the longest lifetime of all.
     pub fn tier_for(mut self, backend: impl CacheBackend, at_most: Duration) -> Self {
-        self.tiers
-            .push(Tier::new(SharedBackend::new(backend), Some(at_most)));
+        self.tiers.push(Tier::new(backend, Some(at_most)));
         self
     }
 
@@ -99,6 +109,16 @@ impl TiersBuilder {
     /// count.
     pub fn default_ttl(mut self, ttl: Duration) -> Self {
         self.default_ttl = Some(ttl);
+        self
+    }
+
+    /// How long what was seen of tags is believed, a second unless set: so late another
+    /// program may be seen to have invalidated them.
+    ///
+    /// This is about tiers that do not keep tags themselves. There tags have tokens in
+    /// the last tier, and an entry with tags lives for 30 days at most.
+    pub fn tags_believed_for(mut self, time: Duration) -> Self {
+        self.tags_believed_for = Some(time);
         self
     }
 
@@ -130,15 +150,32 @@ impl TiersBuilder {
             let allowed = "first, or a backend with get_entry";
             return Err(ConfigError::new("tiers", given, allowed));
         }
-        settings::check_times(&[("default_ttl", self.default_ttl)])?;
+        settings::check_times(&[
+            ("default_ttl", self.default_ttl),
+            ("tags_believed_for", self.tags_believed_for),
+        ])?;
         for tier in &self.tiers {
             settings::check_times(&[("tier_for", tier.at_most)])?;
         }
+        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
+        let mut tiers = self.tiers;
+        let tokens = if tiers.iter().all(|tier| tier.keeps_tags) {
+            None
+        } else {
+            let last = tiers.last_mut().expect("there is at least one");
+            // It has the tokens that the others need.
+            last.keeps_tags = false;
+            let store = last.backend.clone();
+            let believed_for = self.tags_believed_for.unwrap_or(TAGS_BELIEVED_FOR);
+            Some(Tokens::new(store, believed_for, Arc::clone(&clock)))
+        };
         Ok(Tiers(Arc::new(Inner {
-            tiers: self.tiers,
+            tiers,
             keyed: Keyed::new(),
+            tokens,
+            tag_changes: AtomicU64::new(0),
             default_ttl: self.default_ttl,
-            clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
+            clock,
             stats: Arc::default(),
         })))
     }

@@ -1,51 +1,105 @@
 //! One of several tiers.
 
+use std::any::Any;
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use larder_core::{
-    CacheBackend, CacheEntry, Capability, Pattern, Result, SetOptions, SharedBackend, Ttl,
+    BatchReport, CacheBackend, CacheEntry, Capability, Pattern, Result, SetOptions, SharedBackend,
+    Ttl,
 };
+use larder_memory::InMemoryBackend;
+
+use super::packed::Packed;
+use super::tokens::LONGEST_TAGGED;
 
 /// A backend at its place.
 #[derive(Debug)]
 pub(super) struct Tier {
     pub(super) backend: SharedBackend,
+    /// The same, if it is in the memory of this process.
+    pub(super) memory: Option<InMemoryBackend>,
     /// How long it keeps something at most.
     pub(super) at_most: Option<Duration>,
+    /// It keeps tags itself; otherwise they are packed with the value.
+    pub(super) keeps_tags: bool,
 }
 
 impl Tier {
-    pub(super) fn new(backend: SharedBackend, at_most: Option<Duration>) -> Self {
-        Self { backend, at_most }
+    pub(super) fn new<B: CacheBackend>(backend: B, at_most: Option<Duration>) -> Self {
+        let any: &dyn Any = &backend;
+        let memory = any.downcast_ref().cloned();
+        let backend = SharedBackend::new(backend);
+        Self {
+            keeps_tags: backend.capabilities().has(Capability::Tags),
+            backend,
+            memory,
+            at_most,
+        }
     }
 
     pub(super) fn has(&self, capability: Capability) -> bool {
         self.backend.capabilities().has(capability)
     }
 
+    /// This lifetime, or the longest that this tier gives.
+    pub(super) fn ttl(&self, ttl: Ttl) -> Ttl {
+        self.at_most.map_or(ttl, |at_most| shorter(ttl, at_most))
+    }
+
     /// The options as this tier can have them: nothing in it is forever if it is limited,
     /// and what it cannot keep is left out.
-    pub(super) fn options(&self, options: &SetOptions) -> SetOptions {
+    fn options(&self, options: &SetOptions) -> SetOptions {
         let mut options = options.clone();
         options.ttl = self.ttl(options.ttl);
         if !self.has(Capability::Metadata) {
             options.metadata.clear();
         }
+        if !self.keeps_tags && !options.tags.is_empty() {
+            options.tags.clear();
+            options.ttl = shorter(options.ttl, LONGEST_TAGGED);
+        }
         options
     }
 
-    /// This lifetime, or the longest that this tier gives.
-    pub(super) fn ttl(&self, ttl: Ttl) -> Ttl {
-        let lifetime = ttl.resolve(None);
-        match (lifetime, self.at_most) {
-            (Some(lifetime), Some(at_most)) => Ttl::After(lifetime.min(at_most)),
-            (None, Some(at_most)) => Ttl::After(at_most),
-            (_, None) => ttl,
+    /// The value as this tier keeps it.
+    fn form(&self, value: Bytes, tags: &[String], stamp: Option<u64>) -> Bytes {
+        if self.keeps_tags {
+            return value;
         }
+        let tags = tags.to_vec();
+        Packed { value, tags, stamp }.to_bytes()
+    }
+
+    pub(super) async fn set(
+        &self,
+        key: &str,
+        value: Bytes,
+        options: &SetOptions,
+        stamp: Option<u64>,
+    ) -> Result<bool> {
+        let value = self.form(value, &options.tags, stamp);
+        self.backend.set(key, value, self.options(options)).await
+    }
+
+    pub(super) async fn set_many(
+        &self,
+        items: Vec<(String, Bytes)>,
+        options: &SetOptions,
+        stamp: Option<u64>,
+    ) -> Result<BatchReport> {
+        let form = |(key, value)| (key, self.form(value, &options.tags, stamp));
+        let items = items.into_iter().map(form).collect();
+        self.backend.set_many(items, self.options(options)).await
     }
 
     /// Keeps a copy of an entry that another tier has.
-    pub(super) async fn fill(&self, entry: &CacheEntry, now: SystemTime) -> Result<bool> {
+    pub(super) async fn fill(
+        &self,
+        entry: &CacheEntry,
+        stamp: Option<u64>,
+        now: SystemTime,
+    ) -> Result<bool> {
         let ttl = match entry.ttl_remaining(now) {
             // It has just ended.
             Some(rest) if rest.is_zero() => return Ok(false),
@@ -54,9 +108,8 @@ impl Tier {
         };
         let mut options = SetOptions::new().with_ttl(ttl);
         options.metadata.clone_from(&entry.metadata);
-        let options = self.options(&options);
-        self.backend
-            .set(&entry.key, entry.value.clone(), options)
+        options.tags.clone_from(&entry.tags);
+        self.set(&entry.key, entry.value.clone(), &options, stamp)
             .await
     }
 
@@ -67,4 +120,10 @@ impl Tier {
         }
         self.backend.clear().await.map(drop)
     }
+}
+
+/// The lifetime, or this one if it is longer.
+fn shorter(ttl: Ttl, at_most: Duration) -> Ttl {
+    let lifetime = ttl.resolve(None).unwrap_or(at_most);
+    Ttl::After(lifetime.min(at_most))
 }
