@@ -76,6 +76,8 @@ pub enum ErrorKind {
     Overflow,
     /// A value could not be turned into bytes, or bytes into a value.
     Serialize,
+    /// A loader failed: what it said is the source.
+    Load,
     /// The backend cannot be reached.
     Unavailable,
     /// The backend did not answer in time.
@@ -228,6 +230,13 @@ impl Error {
     #[must_use]
     pub fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
         self.0.source = Some(Arc::new(source));
+        self
+    }
+
+    /// The same error with its cause, of whatever type.
+    #[must_use]
+    pub fn with_boxed_source(mut self, source: Box<dyn StdError + Send + Sync>) -> Self {
+        self.0.source = Some(Arc::from(source));
         self
     }
 

@@ -97,13 +97,13 @@ impl InMemoryBackend {
     /// Those of `decode`, and if the key is not allowed.
     ///
     /// ```
-    /// use larder_core::{Codec, JsonCodec, SetOptions};
+    /// use larder_core::{Bytes, Codec, JsonCodec, SetOptions};
     /// use larder_memory::InMemoryBackend;
     /// use std::sync::Arc;
     ///
     /// let cache = InMemoryBackend::default();
     /// cache.set("primes", "[2,3,5]", SetOptions::new())?;
-    /// let decode = |bytes: &[u8]| JsonCodec.decode::<Vec<u32>>(bytes).map(Arc::new);
+    /// let decode = |bytes: &Bytes| JsonCodec.decode::<Vec<u32>>(bytes).map(Arc::new);
     /// let once = cache.get_as("primes", decode)?.unwrap();
     /// let again = cache.get_as("primes", decode)?.unwrap();
     /// assert!(Arc::ptr_eq(&once, &again));
@@ -113,7 +113,7 @@ impl InMemoryBackend {
     pub fn get_as<T: Clone + Send + Sync + 'static>(
         &self,
         key: &str,
-        decode: impl FnOnce(&[u8]) -> Result<T>,
+        decode: impl FnOnce(&Bytes) -> Result<T>,
     ) -> Result<Option<T>> {
         let look = |stored: &Stored| stored.decoded().ok_or_else(|| stored.value.clone());
         match self.cache.get_map(key, look) {
@@ -129,17 +129,24 @@ impl InMemoryBackend {
         &self,
         key: &str,
         bytes: &Bytes,
-        decode: impl FnOnce(&[u8]) -> Result<T>,
+        decode: impl FnOnce(&Bytes) -> Result<T>,
     ) -> Result<T> {
         let value = decode(bytes)?;
-        let beside = Arc::new(value.clone());
+        self.keep_decoded(key, bytes, value.clone());
+        Ok(value)
+    }
+
+    /// Keeps what was made of these very bytes beside them, for [`get_as`](Self::get_as).
+    ///
+    /// Does nothing if other bytes are there now, or something is kept already.
+    pub fn keep_decoded<T: Send + Sync + 'static>(&self, key: &str, bytes: &Bytes, value: T) {
+        let beside = Arc::new(value);
         let _ = self.cache.compute(key.into(), |present| {
             if let Some(stored) = present {
                 stored.keep_decoded(bytes, &beside);
             }
             Change::Keep
         });
-        Ok(value)
     }
 
     /// What was found under a key. What is not allowed is never there, so it is enough to

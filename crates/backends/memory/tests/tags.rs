@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use larder_core::{ManualClock, SetOptions, TagMatch, Ttl};
+use larder_core::{Bytes, ManualClock, SetOptions, TagMatch, Ttl};
 use larder_memory::InMemoryBackend;
 
 fn tagged(tags: &[&str]) -> SetOptions {
@@ -83,7 +83,7 @@ fn what_was_stored_before_an_invalidation_is_gone_after_it() {
 #[test]
 fn what_was_decoded_belongs_to_its_bytes() {
     let cache = InMemoryBackend::default();
-    let length = |bytes: &[u8]| Ok(Arc::new(bytes.len()));
+    let length = |bytes: &Bytes| Ok(Arc::new(bytes.len()));
     cache.set("key", "abc", SetOptions::new()).unwrap();
     let first = cache.get_as("key", length).unwrap().unwrap();
     assert!(Arc::ptr_eq(
@@ -91,7 +91,7 @@ fn what_was_decoded_belongs_to_its_bytes() {
         &cache.get_as("key", length).unwrap().unwrap()
     ));
     // Another type is decoded each time, and does not disturb the first.
-    let text = |bytes: &[u8]| Ok(String::from_utf8_lossy(bytes).into_owned());
+    let text = |bytes: &Bytes| Ok(String::from_utf8_lossy(bytes).into_owned());
     assert_eq!(cache.get_as("key", text).unwrap().as_deref(), Some("abc"));
     assert!(Arc::ptr_eq(
         &first,
@@ -99,7 +99,7 @@ fn what_was_decoded_belongs_to_its_bytes() {
     ));
     // Replaced while somebody decodes: that is not kept for the new bytes.
     cache.set("key", "abcd", SetOptions::new()).unwrap();
-    let late = |bytes: &[u8]| {
+    let late = |bytes: &Bytes| {
         cache.set("key", "abcde", SetOptions::new()).unwrap();
         length(bytes)
     };

@@ -141,15 +141,25 @@ impl Keyed {
 }
 
 impl<'a> Watch<'a> {
-    /// Holds the key, if nobody has changed it since it is watched, and nobody does now.
+    /// Holds the key to make copies of it, if nobody has changed it since it is watched,
+    /// and nobody does now.
     pub(crate) fn hold_unchanged(self) -> Option<Held<'a>> {
+        self.hold_if_unchanged(false)
+    }
+
+    /// Holds the key to change it, otherwise as [`hold_unchanged`](Self::hold_unchanged).
+    pub(crate) fn hold_to_change(self) -> Option<Held<'a>> {
+        self.hold_if_unchanged(true)
+    }
+
+    fn hold_if_unchanged(self, is_change: bool) -> Option<Held<'a>> {
         let everything = self.keyed.everything.try_read().ok()?;
         let lock = Arc::clone(&self.slot.lock).try_lock_owned().ok()?;
         let is_unchanged = self.slot.changes.load(Ordering::Acquire) == self.changes
             && self.keyed.sweeps.load(Ordering::Acquire) == self.sweeps;
         let held = HeldKey {
             watch: self,
-            is_change: false,
+            is_change: is_change && is_unchanged,
             _lock: lock,
         };
         is_unchanged.then(|| Held {

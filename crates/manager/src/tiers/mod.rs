@@ -12,12 +12,17 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use bytes::Bytes;
 use larder_core::{
-    CacheBackend, Capability, Clock, ConfigError, StatsRecorder, SystemClock, settings,
+    CacheBackend, CacheEntry, Capability, Clock, ConfigError, Result, SetOptions, SharedBackend,
+    StatsRecorder, SystemClock, settings,
 };
 
+use larder_memory::InMemoryBackend;
+
 use keyed::Keyed;
-use tier::Tier;
+pub(crate) use read::TaggedWatch as Changes;
+pub(crate) use tier::Tier;
 use tokens::Tokens;
 
 /// Most tiers: each miss asks all of them.
@@ -67,6 +72,42 @@ impl Tiers {
     pub fn builder() -> TiersBuilder {
         TiersBuilder::default()
     }
+
+    /// The first tier, if it is in the memory of this process.
+    pub(crate) fn near(&self) -> Option<&InMemoryBackend> {
+        self.0.tiers[0].memory.as_ref()
+    }
+
+    /// The tiers, nearest first.
+    pub(crate) fn backends(&self) -> impl Iterator<Item = &SharedBackend> {
+        self.0.tiers.iter().map(|tier| &tier.backend)
+    }
+
+    pub(crate) fn default_ttl(&self) -> Option<Duration> {
+        self.0.default_ttl
+    }
+
+    /// The entry from the first tier behind the nearest that has it; it is near then.
+    pub(crate) async fn find_farther(&self, key: &str) -> Result<Option<CacheEntry>> {
+        self.0.find_farther(key).await
+    }
+
+    /// Notices changes of a key and of tags from now on.
+    pub(crate) fn watch(&self, key: &str) -> Changes<'_> {
+        self.0.watch(key)
+    }
+
+    /// Stores a value that was made of what was true when `changes` began; whether there
+    /// were none.
+    pub(crate) async fn settle(
+        &self,
+        changes: Changes<'_>,
+        key: &str,
+        value: Bytes,
+        options: SetOptions,
+    ) -> Result<bool> {
+        self.0.settle(changes, key, value, options).await
+    }
 }
 
 /// Settings of [`Tiers`].
@@ -95,6 +136,11 @@ impl TiersBuilder {
     /// The next tier, farther than those before.
     pub fn tier(mut self, backend: impl CacheBackend) -> Self {
         self.tiers.push(Tier::new(backend, None));
+        self
+    }
+
+    pub(crate) fn place(mut self, tier: Tier) -> Self {
+        self.tiers.push(tier);
         self
     }
 

@@ -192,7 +192,7 @@ impl Inner {
         }
     }
 
-    fn watch(&self, key: &str) -> TaggedWatch<'_> {
+    pub(super) fn watch(&self, key: &str) -> TaggedWatch<'_> {
         TaggedWatch {
             key: self.keyed.watch(key),
             tags: self.tag_changes(),
@@ -218,7 +218,8 @@ impl Inner {
 }
 
 /// A key that is watched, and how often tags had been invalidated then.
-struct TaggedWatch<'a> {
-    key: Watch<'a>,
-    tags: u64,
+#[derive(Debug)]
+pub(crate) struct TaggedWatch<'a> {
+    pub(super) key: Watch<'a>,
+    pub(super) tags: u64,
 }

@@ -15,18 +15,18 @@ use super::tokens::LONGEST_TAGGED;
 
 /// A backend at its place.
 #[derive(Debug)]
-pub(super) struct Tier {
-    pub(super) backend: SharedBackend,
+pub(crate) struct Tier {
+    pub(crate) backend: SharedBackend,
     /// The same, if it is in the memory of this process.
-    pub(super) memory: Option<InMemoryBackend>,
+    pub(crate) memory: Option<InMemoryBackend>,
     /// How long it keeps something at most.
-    pub(super) at_most: Option<Duration>,
+    pub(crate) at_most: Option<Duration>,
     /// It keeps tags itself; otherwise they are packed with the value.
     pub(super) keeps_tags: bool,
 }
 
 impl Tier {
-    pub(super) fn new<B: CacheBackend>(backend: B, at_most: Option<Duration>) -> Self {
+    pub(crate) fn new<B: CacheBackend>(backend: B, at_most: Option<Duration>) -> Self {
         let any: &dyn Any = &backend;
         let memory = any.downcast_ref().cloned();
         let backend = SharedBackend::new(backend);
@@ -38,7 +38,7 @@ impl Tier {
         }
     }
 
-    pub(super) fn has(&self, capability: Capability) -> bool {
+    pub(crate) fn has(&self, capability: Capability) -> bool {
         self.backend.capabilities().has(capability)
     }
 

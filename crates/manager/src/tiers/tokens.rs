@@ -13,7 +13,6 @@
 //! What was seen of tokens is believed for a while, see `believed_for`.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -27,6 +26,7 @@ use larder_engine::{Cache, Change};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::packed::Packed;
+use crate::random::number as random;
 
 /// What keys of tokens begin with.
 pub(super) const RESERVED: &str = "~larder:";
@@ -97,7 +97,7 @@ impl Tokens {
         if !missing.is_empty() {
             self.create(&missing).await?;
             seen.extend(self.ask(missing).await?);
-        } else if random() % ONE_IN == 0 {
+        } else if random().is_multiple_of(ONE_IN) {
             self.keep_alive(tags).await;
         }
         Ok(Some(stamp_of(tags, &seen)))
@@ -239,7 +239,9 @@ impl Tokens {
     /// Has the store asked for these from now on.
     fn forget(&self, tags: &[&str]) {
         let look = self.begin_look();
-        tags.iter().for_each(|tag| self.remember(tag, None, look));
+        for tag in tags {
+            self.remember(tag, None, look);
+        }
     }
 
     /// The tokens, from what is known or else from the store.
@@ -357,9 +359,4 @@ fn counted(text: &[u8]) -> u64 {
     let text = std::str::from_utf8(text).unwrap_or_default();
     let number: i64 = text.parse().unwrap_or_default();
     u64::from(low_half(number.cast_unsigned()))
-}
-
-/// A number that nobody has had before.
-fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
 }

@@ -6,10 +6,11 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use larder_core::{
     BatchReport, CacheBackend, Capability, Condition, Counter, Error, ErrorKind, Pattern, Result,
-    SetOptions, TagMatch, Ttl,
+    SetOptions, TagMatch, Ttl, check_tags,
 };
 
 use super::Inner;
+use super::read::TaggedWatch;
 use super::tier::Tier;
 use super::tokens::RESERVED;
 
@@ -71,16 +72,42 @@ impl Inner {
         }
     }
 
-    pub(super) async fn set(
+    pub(super) async fn set(&self, key: &str, value: Bytes, options: SetOptions) -> Result<bool> {
+        self.check(&[key])?;
+        let _held = self.keyed.hold(&[key]).await;
+        self.store(key, value, options, self.tag_changes()).await
+    }
+
+    /// Stores a value that was made of what was true when `changes` began, unless
+    /// somebody has changed the key or one of the tags since.
+    pub(super) async fn settle(
+        &self,
+        changes: TaggedWatch<'_>,
+        key: &str,
+        value: Bytes,
+        options: SetOptions,
+    ) -> Result<bool> {
+        self.check(&[key])?;
+        check_tags(&options.tags)?;
+        let before = changes.tags;
+        if !options.tags.is_empty() && self.tag_changes() != before {
+            return Ok(false);
+        }
+        let Some(_held) = changes.key.hold_to_change() else {
+            return Ok(false);
+        };
+        self.store(key, value, options, before).await
+    }
+
+    /// Stores a value in all tiers; nobody else changes its key meanwhile.
+    async fn store(
         &self,
         key: &str,
         value: Bytes,
         mut options: SetOptions,
+        before: u64,
     ) -> Result<bool> {
-        self.check(&[key])?;
-        let _held = self.keyed.hold(&[key]).await;
         let (last, nearer) = self.split();
-        let before = self.tag_changes();
         let stamp = self.stamp(&options.tags).await?;
         self.forget(&[key]).await?;
         if options.condition != Condition::Always {

@@ -113,6 +113,7 @@ impl CacheBackend for Far {
             .with(Capability::Keys)
             .with(Capability::Metadata)
             .with(Capability::Conditions)
+            .with(Capability::Shared)
             .with(Capability::Counters)
     }
 
