@@ -173,6 +173,11 @@ pub fn entries_tell_their_tags(subject: &Subject) {
     assert_eq!(entry.tags, ["b", "a"]);
     assert_eq!(entry.value, "1");
     assert_eq!(cache.get_entries(&["key"]).expect(OK)[0].tags, ["b", "a"]);
+    // Saying it twice is no harm.
+    cache.set("key", "2", tagged(&["a", "b", "a"])).expect(OK);
+    assert!(is_there(subject, "key"));
+    invalidate(subject, &["a"], TagMatch::Any, 1);
+    assert!(!is_there(subject, "key"));
 }
 
 /// An empty tag, one with a control character, one that is too long, and too many.

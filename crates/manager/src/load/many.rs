@@ -13,14 +13,14 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::once::Begun;
 use super::{Cause, Event, Fetched, LoadOptions, failed, timed_out};
 use crate::manager::{CacheManager, Inner, Value};
-use crate::tiers::Changes;
 
 /// A key whose load waits for the next run of the loader.
 struct Wanted<'a, T> {
     key: &'a str,
-    changes: Changes<'a>,
+    begun: Begun<'a>,
     answer: oneshot::Sender<Result<Answer<'a, T>>>,
 }
 
@@ -28,7 +28,7 @@ struct Wanted<'a, T> {
 enum Answer<'a, T> {
     /// Somebody else has just loaded it.
     Found(T),
-    Loaded(T, Changes<'a>),
+    Loaded(T, Begun<'a>),
     /// The loader has no such value.
     Nothing,
 }
@@ -75,16 +75,13 @@ impl CacheManager {
         E: Into<Cause>,
     {
         let keys: Vec<&str> = distinct(keys).collect();
-        let changes: HashMap<&str, Changes<'_>> = keys
-            .iter()
-            .map(|key| (*key, self.0.tiers.watch(key)))
-            .collect();
         let found = self.get_many::<T>(&keys).await?;
         let mut found: HashMap<String, T> = found.into_iter().collect();
-        let missing = changes
-            .into_iter()
-            .filter(|(key, _)| !found.contains_key(*key));
+        let missing = keys.iter().filter(|key| !found.contains_key(**key));
+        let missing: Vec<&str> = missing.copied().collect();
         let options = options.into();
+        let begun = self.0.begin_all(&missing, &options).await;
+        let missing = missing.iter().copied().zip(begun);
         let loaded = self.0.load_many(missing, &options, load);
         found.extend(Box::pin(loaded).await?);
         let named = keys.iter().filter_map(|key| found.remove_entry(*key));
@@ -97,7 +94,7 @@ impl Inner {
     /// nobody else loads.
     async fn load_many<'a, T, L, F, I, E>(
         &'a self,
-        keys: impl Iterator<Item = (&'a str, Changes<'a>)>,
+        keys: impl Iterator<Item = (&'a str, Begun<'a>)>,
         options: &LoadOptions,
         load: L,
     ) -> Result<Vec<(String, T)>>
@@ -109,18 +106,14 @@ impl Inner {
         E: Into<Cause>,
     {
         let wanted = Mutex::new(Vec::new());
-        let loads = keys.map(|(key, changes)| {
+        let loads = keys.map(|(key, begun)| {
             let wanted = &wanted;
             let fetch = async move {
                 let (answer, answered) = oneshot::channel();
-                wanted.lock().push(Wanted {
-                    key,
-                    changes,
-                    answer,
-                });
+                wanted.lock().push(Wanted { key, begun, answer });
                 match answered.await.unwrap_or_else(|_| Err(given_up()))? {
-                    Answer::Found(value) => self.fetched(value),
-                    Answer::Loaded(value, changes) => self.keep(key, value, options, changes).await,
+                    Answer::Found(value) => Ok(self.fetched(value)),
+                    Answer::Loaded(value, begun) => self.keep(key, value, options, begun).await,
                     Answer::Nothing => Err(nothing()),
                 }
             };
@@ -187,7 +180,7 @@ impl Inner {
                 (Some(value), _) => Ok(Answer::Found(value)),
                 (None, Err(error)) => Err(error.clone()),
                 (None, Ok(values)) => Ok(match values.remove(one.key) {
-                    Some(value) => Answer::Loaded(value, one.changes),
+                    Some(value) => Answer::Loaded(value, one.begun),
                     None => Answer::Nothing,
                 }),
             };

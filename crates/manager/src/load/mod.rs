@@ -22,7 +22,7 @@ use bytes::Bytes;
 use larder_core::{Clock, Error, ErrorKind, Result, Ttl};
 use larder_engine::{Cache, Change};
 
-use crate::codec::Decoded;
+use crate::codec::{Decoded, SerializerType};
 use crate::manager::{LoadStats, Value};
 
 pub use options::{Load, LoadOptions};
@@ -55,25 +55,36 @@ pub(crate) enum Event {
 /// What a load has found, for all who waited.
 #[derive(Debug, Clone)]
 pub(crate) struct Fetched {
-    /// A `T`, whatever the one who loaded asked for.
+    /// Of the type that the one who loaded asked for.
     value: Arc<dyn Any + Send + Sync>,
-    stored: Bytes,
+    /// The stored form of it.
+    encode: fn(&(dyn Any + Send + Sync), SerializerType) -> Result<Bytes>,
+    serializer: SerializerType,
+    /// It was made of what has changed meanwhile: good for the one who loaded, as that
+    /// one began before, but perhaps not for those who came later and waited.
+    is_overtaken: bool,
 }
 
 impl Fetched {
-    fn new<T: Value>(value: T, stored: Bytes) -> Self {
+    fn new<T: Value>(value: T, serializer: SerializerType) -> Self {
         Self {
             value: Arc::new(value),
-            stored,
+            encode: |value, serializer| {
+                let value = value.downcast_ref::<T>().expect("it was made of one");
+                serializer.encode(value, None)
+            },
+            serializer,
+            is_overtaken: false,
         }
     }
 
     fn take<T: Value>(&self) -> Result<T> {
-        match self.value.downcast_ref::<T>() {
-            Some(value) => Ok(value.clone()),
-            // Somebody else asked for another type.
-            None => Ok(Decoded::<T>::read(&self.stored)?.value),
+        if let Some(value) = self.value.downcast_ref::<T>() {
+            return Ok(value.clone());
         }
+        // Somebody else asked for another type.
+        let stored = (self.encode)(&*self.value, self.serializer)?;
+        Ok(Decoded::<T>::read(&stored)?.value)
     }
 }
 

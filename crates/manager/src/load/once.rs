@@ -1,21 +1,43 @@
 //! Loading one key.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use larder_core::{Counter, Result, Ttl};
+use larder_core::{Counter, Error, ErrorKind, Result, Ttl};
 use tokio::time::timeout;
 
 use super::{Cause, Event, Fetched, Load, LoadOptions, failed, nested, timed_out};
 use crate::codec::{Decoded, Freshness};
 use crate::manager::{CacheManager, Inner, Value};
-use crate::tiers::Changes;
+use crate::random;
+use crate::tiers::{Changes, Lease, Ticket, Turn};
+
+/// Between two looks whether another program has loaded; doubled up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Starts a refresh in the background, for loaders that can go on by themselves.
 type Refresh<T, L> = fn(&Arc<Inner>, &str, LoadOptions, L) -> Option<Refreshing<T>>;
 
 /// A refresh that goes on in the background.
 type Refreshing<T> = tokio::task::JoinHandle<Result<T>>;
+
+/// What was known before a load began.
+#[derive(Debug)]
+pub(super) struct Begun<'a> {
+    /// In this program.
+    pub(super) changes: Changes<'a>,
+    /// In others.
+    pub(super) ticket: Option<Ticket>,
+}
+
+impl Begun<'_> {
+    /// Whether somebody has stored something meanwhile.
+    fn was_there(&self) -> bool {
+        self.ticket.as_ref().is_some_and(Ticket::was_there)
+    }
+}
 
 /// # Loading
 ///
@@ -119,9 +141,9 @@ impl CacheManager {
         F: Future<Output = Result<T, E>> + Send,
         E: Into<Cause>,
     {
-        let changes = self.0.tiers.watch(key);
-        let loaded = self.0.load(key, options.into(), load, changes).await?;
-        loaded.take()
+        let options = options.into();
+        let begun = self.0.begin(key, &options).await;
+        self.0.load(key, options, load, begun).await?.take()
     }
 }
 
@@ -154,8 +176,21 @@ impl Inner {
             }
             stale = Some(near);
         }
-        let fetch = nested::scope(key, self.fetch(key, options, load, refresh, stale));
-        self.loads.join(key, fetch).await?.take()
+        let (mut load, mut waits) = (Some(load), 0);
+        loop {
+            let fetch = async {
+                let load = load.take().expect("who has loaded does not come again");
+                let (options, stale) = (options.clone(), stale.clone());
+                self.fetch(key, options, load, refresh, stale).await
+            };
+            let fetched = self.loads.join(key, nested::scope(key, fetch)).await?;
+            if waits == 1 || load.is_none() || !fetched.is_overtaken {
+                return fetched.take();
+            }
+            // That load may have begun before a change that came before this call. The
+            // next one begins now.
+            waits += 1;
+        }
     }
 
     /// What the one does who loads for all.
@@ -175,41 +210,128 @@ impl Inner {
     {
         if let Some(value) = self.near::<T>(key) {
             // Somebody has just loaded it.
-            return self.fetched(value);
+            return Ok(self.fetched(value));
         }
-        let changes = self.tiers.watch(key);
         let found = self.find_decoded::<T>(key).await;
         let found = found.inspect_err(|error| tracing::warn!(%error, "loading without a look"));
         let stale = match found.unwrap_or_default() {
             Some(found) if found.is_fresh(|| self.clock.now()) => {
                 self.stats.add(Counter::Hit, 1);
-                return self.fetched(found.value);
+                return Ok(self.fetched(found.value));
             }
             found => found.or(near),
         };
         self.stats.add(Counter::Miss, 1);
         let Some(stale) = stale else {
-            return self.load(key, options, load, changes).await;
+            return self.load_in_turn(key, options, load).await;
         };
         let limit = options.soft_timeout;
         if let Some(refresh) = refresh {
             let refreshing = refresh(self, key, options, load);
             let value = self.better_or_stale(stale.value, refreshing, limit).await?;
-            return self.fetched(value);
+            return Ok(self.fetched(value));
         }
-        let hard = options.hard_timeout;
-        let loading = self.load(key, options, load, changes);
-        if let Ok(Ok(loaded)) = timeout(limit.unwrap_or(hard), loading).await {
+        let limit = limit.unwrap_or(options.hard_timeout);
+        let begun = self.begin(key, &options).await;
+        let loading = self.load(key, options, load, begun);
+        if let Ok(Ok(loaded)) = timeout(limit, loading).await {
             return Ok(loaded);
         }
         self.loads.count(Event::StaleServed);
-        self.fetched(stale.value)
+        Ok(self.fetched(stale.value))
     }
 
-    /// For those who waited: the stored form only matters to who asks for another type.
-    pub(super) fn fetched<T: Value>(&self, value: T) -> Result<Fetched> {
-        let stored = self.serializer.encode(&value, None)?;
-        Ok(Fetched::new(value, stored))
+    /// Loads what no tier has: one among all programs that share the farthest tier.
+    async fn load_in_turn<T, L, F, E>(
+        &self,
+        key: &str,
+        options: LoadOptions,
+        load: L,
+    ) -> Result<Fetched>
+    where
+        T: Value,
+        L: FnOnce(Load) -> F + Send,
+        F: Future<Output = Result<T, E>> + Send,
+        E: Into<Cause>,
+    {
+        let lease = match self.wait_for_turn::<T>(key, options.hard_timeout).await {
+            ControlFlow::Continue(lease) => lease,
+            ControlFlow::Break(found) => return Ok(self.fetched(found)),
+        };
+        let begun = self.begin(key, &options).await;
+        let work = async {
+            // Somebody may have stored it before it was this one's turn.
+            if begun.was_there()
+                && let Some(found) = self.find_fresh::<T>(key).await
+            {
+                return Ok(self.fetched(found));
+            }
+            self.load(key, options, load, begun).await
+        };
+        let Some(lease) = lease else {
+            return work.await;
+        };
+        let loaded = lease.during(work).await;
+        lease.release().await;
+        loaded
+    }
+
+    /// Waits until the caller is the one to load, or somebody else has loaded.
+    async fn wait_for_turn<T: Value>(
+        &self,
+        key: &str,
+        at_most: Duration,
+    ) -> ControlFlow<T, Option<Lease>> {
+        let waited = async {
+            let mut pause = FIRST_PAUSE;
+            loop {
+                match self.tiers.turn(key).await {
+                    Turn::Mine(lease) => return ControlFlow::Continue(Some(lease)),
+                    Turn::Everybodys => return ControlFlow::Continue(None),
+                    Turn::Theirs => {}
+                }
+                tokio::time::sleep(pause.mul_f64(0.5 + random::part())).await;
+                if let Some(found) = self.find_fresh(key).await {
+                    return ControlFlow::Break(found);
+                }
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        };
+        // Then it is loaded twice rather than not at all.
+        let waited = timeout(at_most, waited).await;
+        waited.unwrap_or(ControlFlow::Continue(None))
+    }
+
+    async fn find_fresh<T: Value>(&self, key: &str) -> Option<T> {
+        let found = self.find_decoded::<T>(key).await.ok().flatten()?;
+        let is_fresh = found.is_fresh(|| self.clock.now());
+        is_fresh.then_some(found.value)
+    }
+
+    /// What has to be known from before a load.
+    async fn begin<'a>(&'a self, key: &str, options: &LoadOptions) -> Begun<'a> {
+        let begun = self.begin_all(&[key], options).await;
+        begun.into_iter().next().expect("one for each key")
+    }
+
+    /// What has to be known from before the load of each of these keys.
+    pub(super) async fn begin_all<'a>(
+        &'a self,
+        keys: &[&str],
+        options: &LoadOptions,
+    ) -> Vec<Begun<'a>> {
+        let changes: Vec<Changes<'a>> = keys.iter().map(|key| self.tiers.watch(key)).collect();
+        let tickets = match keys {
+            [] => Vec::new(),
+            keys => self.tiers.tickets(keys, &options.tags).await,
+        };
+        let begun = |(changes, ticket)| Begun { changes, ticket };
+        changes.into_iter().zip(tickets).map(begun).collect()
+    }
+
+    /// For those who waited.
+    pub(super) fn fetched<T: Value>(&self, value: T) -> Fetched {
+        Fetched::new(value, self.serializer)
     }
 
     /// What a refresh brings within the time to wait for it, or the old value.
@@ -264,13 +386,42 @@ impl Inner {
         }
         let (inner, key) = (Arc::clone(self), key.to_owned());
         Some(tokio::spawn(async move {
-            let changes = inner.tiers.watch(&key);
-            let loaded = inner.load(&key, options, load, changes).await;
+            let loaded = inner.refresh_in_turn(&key, options, load).await;
             inner.loads.end_refresh(&key, loaded.is_ok());
             let value = loaded?.take()?;
             inner.loads.count(Event::Refreshed);
             Ok(value)
         }))
+    }
+
+    /// Loads again what is there, unless another program does.
+    async fn refresh_in_turn<T, L, F, E>(
+        &self,
+        key: &str,
+        options: LoadOptions,
+        load: L,
+    ) -> Result<Fetched>
+    where
+        T: Value,
+        L: FnOnce(Load) -> F + Send,
+        F: Future<Output = Result<T, E>> + Send,
+        E: Into<Cause>,
+    {
+        let lease = match self.tiers.turn(key).await {
+            Turn::Mine(lease) => lease,
+            Turn::Everybodys => {
+                let begun = self.begin(key, &options).await;
+                return self.load(key, options, load, begun).await;
+            }
+            Turn::Theirs => {
+                let message = "another program loads it";
+                return Err(Error::new(ErrorKind::Load, message));
+            }
+        };
+        let begun = self.begin(key, &options).await;
+        let loaded = lease.during(self.load(key, options, load, begun)).await;
+        lease.release().await;
+        loaded
     }
 
     /// Runs a loader and stores what it returns, unless the key was changed meanwhile.
@@ -279,7 +430,7 @@ impl Inner {
         key: &str,
         options: LoadOptions,
         load: L,
-        changes: Changes<'_>,
+        begun: Begun<'_>,
     ) -> Result<Fetched>
     where
         T: Value,
@@ -301,7 +452,7 @@ impl Inner {
             }
         };
         self.loads.count(Event::Succeeded);
-        self.keep(key, value, &handle.decided(), changes).await
+        self.keep(key, value, &handle.decided(), begun).await
     }
 
     /// Stores what was loaded, unless the key was changed meanwhile.
@@ -310,21 +461,29 @@ impl Inner {
         key: &str,
         value: T,
         options: &LoadOptions,
-        changes: Changes<'_>,
+        begun: Begun<'_>,
     ) -> Result<Fetched> {
         let (freshness, ttl) = self.times(options);
         let stored = self.serializer.encode(&value, freshness)?;
         if ttl.is_zero() || nested::is_inner(key) {
-            return Ok(Fetched::new(value, stored));
+            return Ok(self.fetched(value));
         }
         let set = options.to_set().with_ttl(ttl);
-        let kept = self.tiers.settle(changes, key, stored.clone(), set).await;
-        if !self.lenient(kept, false)? {
+        let Begun { changes, ticket } = begun;
+        let kept = self
+            .tiers
+            .settle(changes, ticket.as_ref(), key, stored.clone(), set);
+        let kept = kept.await;
+        // That it could not be stored does not make it old.
+        let is_overtaken = !self.lenient(kept, true)?;
+        if is_overtaken {
             self.loads.count(Event::Overtaken);
         } else if let Some(near) = &self.near {
             near.keep_decoded(key, &stored, Decoded::new(value.clone(), freshness));
         }
-        Ok(Fetched::new(value, stored))
+        let mut fetched = self.fetched(value);
+        fetched.is_overtaken = is_overtaken;
+        Ok(fetched)
     }
 
     /// Until when a value is fresh, if that has to be known, and how long it is kept.
@@ -332,7 +491,7 @@ impl Inner {
         let Some(ttl) = self.lifetime(options.ttl) else {
             return (None, Ttl::Never);
         };
-        let jitter = options.jitter.clamp(0.0, 1.0) * crate::random::part();
+        let jitter = options.jitter.clamp(0.0, 1.0) * random::part();
         let fresh = ttl.mul_f64(1.0 - jitter);
         if fresh.is_zero() || options.stale_for.is_none() && options.refresh_after.is_none() {
             return (None, Ttl::After(fresh));

@@ -112,7 +112,7 @@ impl CacheBackend for Tiers {
         let last = &self.0.split().0.backend;
         let page = last.scan(pattern, after, limit).await?;
         let is_own = |key: &String| !key.starts_with(RESERVED);
-        if self.0.tokens.is_none() || page.keys().iter().all(is_own) {
+        if !self.0.has_own_keys() || page.keys().iter().all(is_own) {
             return Ok(page);
         }
         // Tokens stand in a row: those before them, and as many of those behind.

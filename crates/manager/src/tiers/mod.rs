@@ -1,7 +1,9 @@
 //! Several backends as one, nearest first.
 
 mod backend;
+mod fence;
 mod keyed;
+mod lease;
 mod packed;
 mod read;
 mod tier;
@@ -20,7 +22,10 @@ use larder_core::{
 
 use larder_memory::InMemoryBackend;
 
+use fence::Fences;
+pub(crate) use fence::Ticket;
 use keyed::Keyed;
+pub(crate) use lease::{Lease, Turn};
 pub(crate) use read::TaggedWatch as Changes;
 pub(crate) use tier::Tier;
 use tokens::Tokens;
@@ -60,6 +65,8 @@ struct Inner {
     keyed: Keyed,
     /// Where tags are kept if not all tiers keep them themselves.
     tokens: Option<Tokens>,
+    /// Where removals leave fences, if the farthest tier is shared.
+    fences: Option<Fences>,
     /// How often tags were invalidated.
     tag_changes: AtomicU64,
     default_ttl: Option<Duration>,
@@ -97,16 +104,39 @@ impl Tiers {
         self.0.watch(key)
     }
 
+    /// A ticket for each of these keys, for a load that begins now; none if the farthest
+    /// tier is not shared or cannot be asked.
+    pub(crate) async fn tickets(&self, keys: &[&str], tags: &[String]) -> Vec<Option<Ticket>> {
+        if let Some(fences) = &self.0.fences
+            // So that tags have tokens to be compared with.
+            && self.0.stamp(tags).await.is_ok()
+            && let Ok(tickets) = fences.tickets(keys, tags).await
+        {
+            return tickets.into_iter().map(Some).collect();
+        }
+        keys.iter().map(|_| None).collect()
+    }
+
+    /// Whose turn it is to load a key, among the programs that share the farthest tier.
+    pub(crate) async fn turn(&self, key: &str) -> Turn {
+        let last = &self.0.split().0.backend;
+        match &self.0.fences {
+            Some(_) => lease::ask(last, &self.0.clock, key).await,
+            None => Turn::Everybodys,
+        }
+    }
+
     /// Stores a value that was made of what was true when `changes` began; whether there
     /// were none.
     pub(crate) async fn settle(
         &self,
         changes: Changes<'_>,
+        ticket: Option<&Ticket>,
         key: &str,
         value: Bytes,
         options: SetOptions,
     ) -> Result<bool> {
-        self.0.settle(changes, key, value, options).await
+        self.0.settle(changes, ticket, key, value, options).await
     }
 }
 
@@ -205,6 +235,10 @@ impl TiersBuilder {
         }
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let mut tiers = self.tiers;
+        let last = tiers.last_mut().expect("there is at least one");
+        let fences = last
+            .has(Capability::Shared)
+            .then(|| Fences::new(last.backend.clone(), Arc::clone(&clock)));
         let tokens = if tiers.iter().all(|tier| tier.keeps_tags) {
             None
         } else {
@@ -218,6 +252,7 @@ impl TiersBuilder {
         Ok(Tiers(Arc::new(Inner {
             tiers,
             keyed: Keyed::new(),
+            fences,
             tokens,
             tag_changes: AtomicU64::new(0),
             default_ttl: self.default_ttl,

@@ -47,17 +47,25 @@ impl Tier {
         self.at_most.map_or(ttl, |at_most| shorter(ttl, at_most))
     }
 
+    /// The same for a value of these tags.
+    pub(super) fn ttl_of(&self, tags: &[String], ttl: Ttl) -> Ttl {
+        let ttl = self.ttl(ttl);
+        if self.keeps_tags || tags.is_empty() {
+            return ttl;
+        }
+        shorter(ttl, LONGEST_TAGGED)
+    }
+
     /// The options as this tier can have them: nothing in it is forever if it is limited,
     /// and what it cannot keep is left out.
     fn options(&self, options: &SetOptions) -> SetOptions {
         let mut options = options.clone();
-        options.ttl = self.ttl(options.ttl);
         if !self.has(Capability::Metadata) {
             options.metadata.clear();
         }
-        if !self.keeps_tags && !options.tags.is_empty() {
+        options.ttl = self.ttl_of(&options.tags, options.ttl);
+        if !self.keeps_tags {
             options.tags.clear();
-            options.ttl = shorter(options.ttl, LONGEST_TAGGED);
         }
         options
     }

@@ -41,7 +41,7 @@ const TOKEN_TTL: Duration = Duration::from_secs(31 * 24 * 3_600);
 /// Tags that are remembered.
 const MOST_KNOWN: u64 = 100_000;
 /// In place of the number of a token that there is not.
-const MISSING: u64 = 0;
+pub(super) const MISSING: u64 = 0;
 /// Tokens get a new lifetime each time that so many values were stored, about.
 const ONE_IN: u64 = 64;
 /// Records that a value is compared with at most; if there are more, it is let go.
@@ -265,14 +265,14 @@ impl Tokens {
         let keys: Vec<(&str, String)> = tags.into_iter().map(|tag| (tag, key_of(tag))).collect();
         let names: Vec<&str> = keys.iter().map(|(_, key)| key.as_str()).collect();
         let look = self.begin_look();
-        let mut found: HashMap<String, Bytes> =
+        let found: HashMap<String, Bytes> =
             self.store.get_many(&names).await?.into_iter().collect();
         let mut seen = Seen::with_capacity(keys.len());
         for (tag, key) in keys {
-            let token = match found.remove(&key) {
+            let token = match found.get(&key) {
                 None => MISSING,
-                Some(text) if tag == LAST_RECORD => counted(&text),
-                Some(text) => number_of(&text),
+                Some(text) if tag == LAST_RECORD => counted(text),
+                Some(text) => number_of(text),
             };
             self.remember(tag, Some(token), look);
             seen.insert(tag, token);
@@ -334,7 +334,7 @@ fn low_half(number: u64) -> u32 {
     number as u32
 }
 
-fn key_of(tag: &str) -> String {
+pub(super) fn key_of(tag: &str) -> String {
     if tag == LAST_RECORD {
         return RECORDS.to_owned();
     }
@@ -347,11 +347,11 @@ fn record_key(number: u32) -> String {
 }
 
 /// What a token is compared by; never [`MISSING`].
-fn number_of(token: &[u8]) -> u64 {
+pub(super) fn number_of(token: &[u8]) -> u64 {
     xxh3_64(token).max(1)
 }
 
-fn new_token() -> Bytes {
+pub(super) fn new_token() -> Bytes {
     format!("{:016x}", random()).into()
 }
 

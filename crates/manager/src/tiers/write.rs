@@ -10,6 +10,7 @@ use larder_core::{
 };
 
 use super::Inner;
+use super::fence::{Fences, MOMENT, Ticket};
 use super::read::TaggedWatch;
 use super::tier::Tier;
 use super::tokens::RESERVED;
@@ -31,9 +32,14 @@ impl Inner {
         ttl.resolve(self.default_ttl).map_or(Ttl::Never, Ttl::After)
     }
 
+    /// Whether the cache has keys of its own in the farthest tier.
+    pub(super) fn has_own_keys(&self) -> bool {
+        self.tokens.is_some() || self.fences.is_some()
+    }
+
     /// Refuses keys that tokens may have.
     pub(super) fn check(&self, keys: &[&str]) -> Result<()> {
-        if self.tokens.is_some() && keys.iter().any(|key| key.starts_with(RESERVED)) {
+        if self.has_own_keys() && keys.iter().any(|key| key.starts_with(RESERVED)) {
             let message = format!("keys that begin with {RESERVED:?} are the cache's own");
             return Err(Error::new(ErrorKind::InvalidKey, message));
         }
@@ -65,7 +71,7 @@ impl Inner {
     }
 
     /// What is stored along with values of these tags.
-    async fn stamp(&self, tags: &[String]) -> Result<Option<u64>> {
+    pub(super) async fn stamp(&self, tags: &[String]) -> Result<Option<u64>> {
         match &self.tokens {
             Some(tokens) => tokens.stamp(tags).await,
             None => Ok(None),
@@ -83,6 +89,7 @@ impl Inner {
     pub(super) async fn settle(
         &self,
         changes: TaggedWatch<'_>,
+        ticket: Option<&Ticket>,
         key: &str,
         value: Bytes,
         options: SetOptions,
@@ -96,7 +103,74 @@ impl Inner {
         let Some(_held) = changes.key.hold_to_change() else {
             return Ok(false);
         };
-        self.store(key, value, options, before).await
+        let (Some(fences), Some(ticket)) = (&self.fences, ticket) else {
+            return self.store(key, value, options, before).await;
+        };
+        self.store_fenced(fences, ticket, (key, value), options, before)
+            .await
+    }
+
+    /// Stores a value in the steps that [`super::fence`] tells of.
+    async fn store_fenced(
+        &self,
+        fences: &Fences,
+        ticket: &Ticket,
+        (key, value): (&str, Bytes),
+        mut options: SetOptions,
+        before: u64,
+    ) -> Result<bool> {
+        let (last, nearer) = self.split();
+        let stamp = self.stamp(&options.tags).await?;
+        if !fences.unchanged(ticket, &options.tags).await? {
+            return Ok(false);
+        }
+        self.forget(&[key]).await?;
+        let ttl = options.ttl;
+        let is_long = ttl.resolve(None).is_none_or(|ttl| ttl > MOMENT);
+        let is_extended = is_long && last.has(Capability::Touch);
+        if is_extended {
+            options.ttl = Ttl::After(MOMENT);
+        }
+        if !ticket.was_there() && last.has(Capability::Conditions) {
+            // Whoever stores one meanwhile knows better.
+            self.clear_away(key).await?;
+            options.condition = Condition::IfAbsent;
+        }
+        if !last.set(key, value.clone(), &options, stamp).await? {
+            return Ok(false);
+        }
+        if !fences.still(ticket, &options.tags).await? {
+            last.backend.delete(key).await?;
+            return Ok(false);
+        }
+        if is_extended
+            && !last
+                .backend
+                .touch(key, last.ttl_of(&options.tags, ttl))
+                .await?
+        {
+            return Ok(false);
+        }
+        self.stats.add(Counter::Set, 1);
+        (options.ttl, options.condition) = (ttl, Condition::Always);
+        self.fill_nearer(key, value, &options, stamp, nearer).await;
+        self.forget_if_invalidated(&[key], &options.tags, before)
+            .await;
+        Ok(true)
+    }
+
+    /// Puts copies into nearer tiers. Without one the next read goes farther.
+    async fn fill_nearer(
+        &self,
+        key: &str,
+        value: Bytes,
+        options: &SetOptions,
+        stamp: Option<u64>,
+        nearer: &[Tier],
+    ) {
+        for tier in nearer.iter().rev() {
+            let _ = tier.set(key, value.clone(), options, stamp).await;
+        }
     }
 
     /// Stores a value in all tiers; nobody else changes its key meanwhile.
@@ -118,10 +192,7 @@ impl Inner {
         }
         self.stats.add(Counter::Set, 1);
         options.condition = Condition::Always;
-        for tier in nearer.iter().rev() {
-            // Without a copy the next read goes farther.
-            let _ = tier.set(key, value.clone(), &options, stamp).await;
-        }
+        self.fill_nearer(key, value, &options, stamp, nearer).await;
         self.forget_if_invalidated(&[key], &options.tags, before)
             .await;
         Ok(true)
@@ -181,6 +252,9 @@ impl Inner {
     pub(super) async fn delete_many(&self, keys: &[&str]) -> Result<u64> {
         self.check(keys)?;
         let _held = self.keyed.hold(keys).await;
+        if let Some(fences) = &self.fences {
+            fences.before_removal(keys).await?;
+        }
         let near = self.forget(keys).await?;
         let far = self.split().0.backend.delete_many(keys).await?;
         // What has left the far tier may still have been in a nearer one.
@@ -195,7 +269,7 @@ impl Inner {
         for tier in nearer {
             tier.backend.clear().await?;
         }
-        if self.tokens.is_some() && last.has(Capability::Keys) {
+        if self.has_own_keys() && last.has(Capability::Keys) {
             // They are no entries, so they are not counted as such.
             last.backend
                 .delete_pattern(&Pattern::prefix(RESERVED))
@@ -207,6 +281,9 @@ impl Inner {
     pub(super) async fn delete_pattern(&self, pattern: &Pattern) -> Result<u64> {
         let _swept = self.keyed.sweep().await;
         let (last, nearer) = self.split();
+        if let Some(fences) = &self.fences {
+            fences.before_pattern().await?;
+        }
         for tier in nearer {
             tier.forget_matching(pattern).await?;
         }
@@ -223,14 +300,13 @@ impl Inner {
 
     fn may_match_tokens(&self, pattern: &Pattern) -> bool {
         let beginning = pattern.beginning();
-        self.tokens.is_some()
-            && (RESERVED.starts_with(&beginning) || beginning.starts_with(RESERVED))
+        self.has_own_keys() && (RESERVED.starts_with(&beginning) || beginning.starts_with(RESERVED))
     }
 
     /// The keys of entries.
     pub(super) async fn own_keys(&self, pattern: Option<&Pattern>) -> Result<Vec<String>> {
         let mut keys = self.split().0.backend.keys(pattern).await?;
-        if self.tokens.is_some() {
+        if self.has_own_keys() {
             keys.retain(|key| !key.starts_with(RESERVED));
         }
         Ok(keys)
@@ -269,6 +345,9 @@ impl Inner {
         which: TagMatch,
     ) -> Result<Option<u64>> {
         self.forget_tagged(tags, which).await?;
+        if let Some(fences) = &self.fences {
+            fences.before_tags().await?;
+        }
         let (last, _) = self.split();
         let gone = match &self.tokens {
             Some(tokens) => tokens.invalidate(tags, which).await.map(|()| None),

@@ -85,6 +85,8 @@ impl CacheBackend for Far {
     }
 
     async fn set(&self, key: &str, value: Bytes, options: SetOptions) -> Result<bool> {
+        // So does the way.
+        tokio::task::yield_now().await;
         let stored = self.can()?.set(key, value, options);
         // The answer takes a while.
         tokio::task::yield_now().await;
@@ -92,6 +94,7 @@ impl CacheBackend for Far {
     }
 
     async fn delete(&self, key: &str) -> Result<bool> {
+        tokio::task::yield_now().await;
         self.can()?.delete(key)
     }
 
@@ -114,6 +117,7 @@ impl CacheBackend for Far {
             .with(Capability::Metadata)
             .with(Capability::Conditions)
             .with(Capability::Shared)
+            .with(Capability::Touch)
             .with(Capability::Counters)
     }
 
@@ -132,6 +136,10 @@ impl CacheBackend for Far {
 
     async fn delete_pattern(&self, pattern: &Pattern) -> Result<u64> {
         Ok(self.can()?.delete_pattern(pattern))
+    }
+
+    async fn touch(&self, key: &str, ttl: Ttl) -> Result<bool> {
+        self.can()?.touch(key, ttl)
     }
 
     async fn increment(&self, key: &str, delta: i64, ttl: Ttl) -> Result<i64> {
