@@ -25,6 +25,7 @@ pub struct Subject {
     max_size_bytes: Option<u64>,
     tells_sizes: bool,
     tells_expired: bool,
+    tells_entries: bool,
     /// Tells a server that time passed, if its clock decides.
     server: Option<Box<dyn Fn(Duration)>>,
     check: Box<dyn Fn()>,
@@ -41,6 +42,7 @@ impl Subject {
             max_size_bytes: None,
             tells_sizes: true,
             tells_expired: true,
+            tells_entries: true,
             server: None,
             check: Box::new(|| {}),
         }
@@ -71,6 +73,14 @@ impl Subject {
     pub fn without_expired_counts(mut self) -> Self {
         self.tells_expired = false;
         self
+    }
+
+    /// The same subject, whose statistics count more than the entries that were stored, and
+    /// their sizes: because it has some of its own in the same place.
+    #[must_use]
+    pub fn without_entry_counts(mut self) -> Self {
+        self.tells_entries = false;
+        self.without_sizes()
     }
 
     /// The same subject with `run` to run each operation, for what needs a runtime.
@@ -134,6 +144,15 @@ impl Subject {
         }
         let stats = self.cache.stats();
         stats.expect("statistics can be had").evicted_expired
+    }
+
+    /// How many entries there are, if the backend tells it; or else what is expected.
+    pub fn entries_or(&self, expected: u64) -> u64 {
+        if !self.tells_entries {
+            return expected;
+        }
+        let stats = self.cache.stats();
+        stats.expect("statistics can be had").current_entries
     }
 
     /// When an entry was stored, if the backend tells it; or else what is expected. A

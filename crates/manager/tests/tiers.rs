@@ -227,3 +227,16 @@ fn a_tier_that_does_not_tell_lifetimes_can_only_be_the_nearest() {
         "tiers"
     );
 }
+
+#[test]
+fn tiers_are_given_one_after_another() {
+    let memory = InMemoryBackend::default;
+    let inner = Tiers::builder()
+        .tier(memory())
+        .tier(memory())
+        .build()
+        .unwrap();
+    let error = Tiers::builder().tier(memory()).tier(inner).build();
+    let error = error.expect_err("each has keys of its own");
+    assert!(error.to_string().contains("one after another"), "{error}");
+}

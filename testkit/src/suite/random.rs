@@ -292,7 +292,7 @@ impl Run<'_> {
             stats.sets,
             stats.deletes,
             self.subject.expired_or(model.expired),
-            stats.current_entries,
+            self.subject.entries_or(model.keys(None).len() as u64),
             self.subject.size_or(model.size_bytes()),
         ];
         let expected = [

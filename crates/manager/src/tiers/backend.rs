@@ -7,8 +7,8 @@ use larder_core::{
     Result, ScanPage, SetOptions, TagMatch, Ttl, TtlState, counter,
 };
 
-use super::Tiers;
 use super::tokens::RESERVED;
+use super::{NAME, Tiers};
 
 #[deny(clippy::missing_trait_methods)]
 impl CacheBackend for Tiers {
@@ -43,7 +43,7 @@ impl CacheBackend for Tiers {
     }
 
     fn name(&self) -> &'static str {
-        "tiers"
+        NAME
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -110,18 +110,29 @@ impl CacheBackend for Tiers {
         limit: usize,
     ) -> Result<ScanPage> {
         let last = &self.0.split().0.backend;
-        let page = last.scan(pattern, after, limit).await?;
-        let is_own = |key: &String| !key.starts_with(RESERVED);
-        if !self.0.has_own_keys() || page.keys().iter().all(is_own) {
-            return Ok(page);
+        if !self.0.has_own_keys() {
+            return last.scan(pattern, after, limit).await;
         }
-        // Tokens stand in a row: those before them, and as many of those behind.
-        let behind = format!("{RESERVED}{}", char::MAX);
-        let mut keys: Vec<String> = page.into_keys().into_iter().filter(is_own).collect();
-        let room = limit.max(1) - keys.len();
-        let rest = last.scan(pattern, Some(&behind), room).await?;
-        let more = rest.next().is_some();
-        keys.extend(rest.into_keys().into_iter().filter(is_own));
+        // One more than fit the page, to know whether others follow.
+        let limit = limit.max(1);
+        let (mut keys, mut after) = (Vec::new(), after.map(str::to_owned));
+        while keys.len() <= limit {
+            let room = limit + 1 - keys.len();
+            let page = last.scan(pattern, after.as_deref(), room).await?;
+            after = page.next().map(str::to_owned);
+            let found = page.into_keys().into_iter();
+            keys.extend(found.filter(|key| !key.starts_with(RESERVED)));
+            match &mut after {
+                None => break,
+                // The cache's own stand in a row.
+                Some(last) if last.starts_with(RESERVED) => {
+                    *last = format!("{RESERVED}{}", char::MAX);
+                }
+                Some(_) => {}
+            }
+        }
+        let more = keys.len() > limit;
+        keys.truncate(limit);
         Ok(ScanPage::new(keys, more))
     }
 

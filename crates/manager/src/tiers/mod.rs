@@ -30,6 +30,8 @@ pub(crate) use read::TaggedWatch as Changes;
 pub(crate) use tier::Tier;
 use tokens::Tokens;
 
+/// The name as a backend.
+const NAME: &str = "tiers";
 /// Most tiers: each miss asks all of them.
 const MOST_TIERS: usize = 8;
 /// How long what was seen of tags is believed.
@@ -218,6 +220,10 @@ impl TiersBuilder {
                 count,
                 format!("1 to {MOST_TIERS}"),
             ));
+        }
+        if self.tiers.iter().any(|tier| tier.backend.name() == NAME) {
+            let allowed = "the tiers of it, one after another";
+            return Err(ConfigError::new("tiers", "tiers within tiers", allowed));
         }
         let mut farther = self.tiers.iter().skip(1);
         if let Some(tier) = farther.find(|tier| !tier.has(Capability::Entries)) {
