@@ -34,7 +34,7 @@
 //! | `redis` | `RedisBackend`: single servers, Sentinel, Cluster, TLS |
 //! | `memcached` | `MemcachedBackend`: several servers, consistent hashing |
 //! | `sqlite`, `postgres`, `mysql` | `SqlBackend`: a table in SQLite, PostgreSQL, MySQL or MariaDB |
-//! | `manager` | `Tiers`: near backends in front of far ones, as one |
+//! | `manager` | `CacheManager`: typed values in several tiers, loading, tags |
 //! | `compression`, `encryption`, `retry`, `timeout` | the [layers] of these names |
 //! | `testkit` | the behaviour suite for authors of backends, `conformance!` |
 
@@ -47,7 +47,7 @@ pub use larder_core::{
     BatchReport, Blocking, Bytes, CacheBackend, CacheEntry, CacheStats, Capabilities, Capability,
     Clock, Codec, Condition, ConfigError, Counter, Error, ErrorKind, JsonCodec, Layer,
     MAX_KEY_BYTES, ManualClock, Metadata, Operation, Pattern, Result, Retry, ScanPage, SetOptions,
-    SharedBackend, StatsRecorder, SystemClock, TagMatch, Ttl, TtlState, check_key,
+    SharedBackend, StatsRecorder, SystemClock, TagMatch, Ttl, TtlState, check_key, check_tags,
 };
 pub use larder_core::{Circuit, counter, stored};
 pub use larder_engine as engine;
@@ -56,7 +56,10 @@ pub use larder_engine::{Cache, Policy};
 pub use larder_file::{FileBackend, FileBuilder};
 pub use larder_layers as layers;
 #[cfg(feature = "manager")]
-pub use larder_manager::{Tiers, TiersBuilder};
+pub use larder_manager::{
+    CacheManager, CacheManagerBuilder, Load, LoadOptions, LoadStats, ManagerStats, OnError,
+    SerializerType, TierStats, Tiers, TiersBuilder, ToPattern, Value,
+};
 #[cfg(feature = "memcached")]
 pub use larder_memcached::{MemcachedBackend, MemcachedBuilder};
 pub use larder_memory::{InMemoryBackend, InMemoryBuilder};

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use larder_core::{ConfigError, Error, ErrorKind, Layer, Result, Retry, SharedBackend};
+use larder_core::{ConfigError, Error, ErrorKind, Layer, Operation, Result, Retry, SharedBackend};
 
 use crate::guard::{Call, Guard, Guarded};
 
@@ -21,6 +21,7 @@ use crate::guard::{Call, Guard, Guarded};
 #[derive(Debug, Clone, Copy)]
 pub struct Timeout {
     limit: Duration,
+    sweeps: Duration,
 }
 
 impl Timeout {
@@ -33,7 +34,25 @@ impl Timeout {
         if limit.is_zero() {
             return Err(ConfigError::new("timeout", "0 s", "more than 0"));
         }
-        Ok(Self { limit })
+        Ok(Self {
+            limit,
+            sweeps: limit,
+        })
+    }
+
+    /// Most time for an operation that looks at all keys: listing, clearing, patterns,
+    /// tags, statistics.
+    ///
+    /// # Errors
+    ///
+    /// For less time than other operations have.
+    pub fn sweeps(mut self, limit: Duration) -> Result<Self, ConfigError> {
+        if limit < self.limit {
+            let allowed = format!("{:?} or more, as for others", self.limit);
+            return Err(ConfigError::new("sweeps", format!("{limit:?}"), allowed));
+        }
+        self.sweeps = limit;
+        Ok(self)
     }
 }
 
@@ -44,15 +63,24 @@ impl Layer for Timeout {
 }
 
 impl Guard for Timeout {
-    async fn run<T, F>(&self, _call: Call, work: impl Fn() -> F + Send + Sync) -> Result<T>
+    async fn run<T, F>(&self, call: Call, work: impl Fn() -> F + Send + Sync) -> Result<T>
     where
         T: Send,
         F: Future<Output = Result<T>> + Send,
     {
-        match tokio::time::timeout(self.limit, work()).await {
+        let limit = match call.operation {
+            Operation::Keys
+            | Operation::Scan
+            | Operation::Clear
+            | Operation::DeletePattern
+            | Operation::InvalidateTags
+            | Operation::Stats => self.sweeps,
+            _ => self.limit,
+        };
+        match tokio::time::timeout(limit, work()).await {
             Ok(outcome) => outcome,
             Err(_elapsed) => {
-                let message = format!("no answer within {:?}", self.limit);
+                let message = format!("no answer within {limit:?}");
                 Err(Error::new(ErrorKind::Timeout, message).with_retry(Retry::MaybeApplied))
             }
         }

@@ -417,8 +417,12 @@ async fn no_tier_that_is_away_keeps_a_value_from_being_loaded() {
     let cache = tiered(&far, &clock);
     far.0.is_away.store(true, Ordering::Relaxed);
     for n in 1..=3 {
-        let value = cache.get_or_load("key", MINUTE, source.loader()).await;
-        assert_eq!(value.unwrap(), n);
+        // As long as copies live, one load is enough.
+        for _ in 0..3 {
+            let value = cache.get_or_load("key", MINUTE, source.loader()).await;
+            assert_eq!(value.unwrap(), n);
+        }
+        clock.advance(SECOND);
         let keys = ["a", "b"];
         let found = cache
             .get_or_load_many(&keys, MINUTE, lengths)

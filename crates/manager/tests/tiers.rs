@@ -164,15 +164,15 @@ async fn while_the_far_tier_is_away_copies_are_served_and_nothing_is_promised() 
         1
     );
     assert!(scene.cache.get("other").await.is_err());
-    let error = scene
-        .cache
-        .set("key", "new".into(), SetOptions::new())
-        .await
-        .unwrap_err();
+    let error = scene.cache.delete("key").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-    assert_eq!(scene.near.get("key").unwrap(), None, "it may be old now");
+    assert_eq!(scene.near.get("key").unwrap(), None, "it was removed");
     scene.far.0.is_away.store(false, Ordering::Relaxed);
-    assert_eq!(scene.cache.get("key").await.unwrap().unwrap(), "value");
+    assert_eq!(
+        scene.cache.get("key").await.unwrap(),
+        None,
+        "and it stays so"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use larder_core::{
     CacheBackend, Capability, Clock, ConfigError, Layer, SharedBackend, SystemClock, Ttl, settings,
 };
-use larder_layers::Namespace;
+use larder_layers::{Breaker, Namespace, Timeout};
 use larder_memory::InMemoryBackend;
 
 use super::{CacheManager, Inner, OnError};
@@ -14,6 +14,12 @@ use crate::codec::SerializerType;
 use crate::load::Loads;
 use crate::tiers::{Tier, Tiers};
 
+/// How long an operation on one tier may take.
+const DEFAULT_BUDGET: Duration = Duration::from_secs(1);
+/// How much longer one that looks at all keys.
+const SWEEPS: u32 = 60;
+/// How long a tier is left alone that has failed again and again: at first, and at most.
+const REST: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
 /// How long entries live unless told otherwise.
 const DEFAULT_TTL: Duration = Duration::from_secs(300);
 /// How long what others change may go unnoticed.
@@ -52,6 +58,7 @@ pub struct CacheManagerBuilder {
     serializer: SerializerType,
     on_error: OnError,
     staleness: Option<Duration>,
+    budget: Option<Duration>,
     clock: Option<Arc<dyn Clock>>,
 }
 
@@ -71,6 +78,7 @@ impl CacheManagerBuilder {
             serializer: SerializerType::default(),
             on_error: OnError::default(),
             staleness: None,
+            budget: None,
             clock: None,
         }
     }
@@ -129,6 +137,14 @@ impl CacheManagerBuilder {
         self
     }
 
+    /// How long an operation on one tier may take, a second unless set; then the next
+    /// tier is asked. One that looks at all keys may take a minute for each second. A tier
+    /// that fails again and again is left alone for a moment.
+    pub fn budget(mut self, time: Duration) -> Self {
+        self.budget = Some(time);
+        self
+    }
+
     /// Where the time comes from.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);
@@ -142,7 +158,11 @@ impl CacheManagerBuilder {
     /// If there is no tier or there are too many, or a setting is out of range.
     pub fn build(self) -> Result<CacheManager, ConfigError> {
         let default_ttl = self.default_ttl.resolve(Some(DEFAULT_TTL));
-        settings::check_times(&[("default_ttl", default_ttl), ("staleness", self.staleness)])?;
+        settings::check_times(&[
+            ("default_ttl", default_ttl),
+            ("staleness", self.staleness),
+            ("budget", self.budget),
+        ])?;
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let prefix = settings::with_colon(self.prefix);
         let space = match prefix.as_str() {
@@ -156,6 +176,7 @@ impl CacheManagerBuilder {
         if let Some(ttl) = default_ttl {
             tiers = tiers.default_ttl(ttl);
         }
+        let budget = self.budget.unwrap_or(DEFAULT_BUDGET);
         let is_shared = match self.tiers.last() {
             Some(Place::Given(tier)) => tier.has(Capability::Shared),
             Some(Place::Memory) | None => false,
@@ -167,8 +188,12 @@ impl CacheManagerBuilder {
                 Place::Given(tier) => tier,
             };
             let is_near_memory = place == 0 && tier.memory.is_some();
-            if let Some(space) = space.as_ref().filter(|_| !is_near_memory) {
-                tier = Tier::new(space.layer(tier.backend), tier.at_most);
+            if !is_near_memory {
+                let mut backend = guarded(tier.backend, budget, &clock)?;
+                if let Some(space) = &space {
+                    backend = space.layer(backend);
+                }
+                tier = Tier::new(backend, tier.at_most);
             }
             if is_shared && place + 1 < count {
                 tier.at_most = Some(tier.at_most.unwrap_or(staleness).min(staleness));
@@ -188,6 +213,18 @@ impl CacheManagerBuilder {
             stats: Arc::default(),
         })))
     }
+}
+
+/// The backend with an end to waiting, and rest when it fails.
+fn guarded(
+    backend: SharedBackend,
+    budget: Duration,
+    clock: &Arc<dyn Clock>,
+) -> Result<SharedBackend, ConfigError> {
+    let timeout = Timeout::new(budget)?.sweeps(budget.saturating_mul(SWEEPS))?;
+    let breaker = Breaker::new().pauses(REST.0, REST.1);
+    let breaker = breaker.clock(Arc::clone(clock));
+    Ok(breaker.layer(timeout.layer(backend)))
 }
 
 fn memory(clock: &Arc<dyn Clock>) -> Result<InMemoryBackend, ConfigError> {

@@ -41,6 +41,8 @@ pub struct ManagerStats {
     pub fallbacks: Vec<TierStats>,
     /// What was loaded.
     pub loads: LoadStats,
+    /// Changes that the farthest tier has missed while it was away, and will be told.
+    pub missed: usize,
 }
 
 /// What one tier has done.
@@ -149,6 +151,7 @@ impl CacheManager {
             primary,
             fallbacks: tiers,
             loads: inner.loads.stats(),
+            missed: inner.tiers.missed(),
         })
     }
 }
@@ -170,6 +173,9 @@ impl fmt::Display for ManagerStats {
         let loads = self.loads;
         if loads != LoadStats::default() {
             write!(f, ", {} loaded, {} failed", loads.succeeded, loads.failed)?;
+        }
+        if self.missed > 0 {
+            write!(f, ", {} changes missed", self.missed)?;
         }
         Ok(())
     }

@@ -16,9 +16,9 @@
 //! be read that is older than its removal.
 //!
 //! Patterns have one fence together, and so have tags: they may stop a load that they
-//! do not mean, which is then not stored, but never let one through that they do. That
-//! clearing the tier removes the fences as well is seen by the fence of patterns, which
-//! is always there.
+//! do not mean, which is then not stored, but never let one through that they do. Clearing
+//! the tier removes the fences as well; the fence of patterns, which every ticket has, is
+//! another one then.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -148,6 +148,19 @@ impl Fences {
         let found: HashMap<String, Bytes> = found.into_iter().collect();
         let number = |name: &String| found.get(name).map_or(MISSING, |token| number_of(token));
         Ok(names.iter().map(number).collect())
+    }
+
+    /// Whether somebody has removed a key within this time, as far as can be told.
+    pub(super) async fn was_removed_within(&self, key: &str, time: Duration) -> Result<bool> {
+        let now = self.clock.now();
+        let fence = self.store.get_entry(&fence_of(key)).await?;
+        let rest = fence.and_then(|fence| fence.ttl_remaining(now));
+        if rest.is_some_and(|rest| FENCE_TTL.saturating_sub(rest) <= time + MOMENT) {
+            return Ok(true);
+        }
+        let patterns = self.store.get_entry(PATTERNS).await?;
+        let since = now.checked_sub(time + MOMENT);
+        Ok(patterns.is_some_and(|patterns| Some(patterns.created_at) > since))
     }
 
     /// Puts fences before keys that are about to be removed.

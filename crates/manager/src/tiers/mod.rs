@@ -4,14 +4,17 @@ mod backend;
 mod fence;
 mod keyed;
 mod lease;
+mod missed;
 mod packed;
 mod read;
+mod remove;
+mod replay;
 mod tier;
 mod tokens;
 mod write;
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,11 +24,14 @@ use larder_core::{
 };
 
 use larder_memory::InMemoryBackend;
+use parking_lot::Mutex;
+use tokio::task::JoinHandle;
 
 use fence::Fences;
 pub(crate) use fence::Ticket;
 use keyed::Keyed;
 pub(crate) use lease::{Lease, Turn};
+use missed::Missed;
 pub(crate) use read::TaggedWatch as Changes;
 pub(crate) use tier::Tier;
 use tokens::Tokens;
@@ -71,6 +77,11 @@ struct Inner {
     fences: Option<Fences>,
     /// How often tags were invalidated.
     tag_changes: AtomicU64,
+    /// What the farthest tier has missed.
+    missed: Missed,
+    /// Does what was missed.
+    replaying: Mutex<Option<JoinHandle<()>>>,
+    me: Weak<Inner>,
     default_ttl: Option<Duration>,
     clock: Arc<dyn Clock>,
     stats: Arc<StatsRecorder>,
@@ -90,6 +101,11 @@ impl Tiers {
     /// The tiers, nearest first.
     pub(crate) fn backends(&self) -> impl Iterator<Item = &SharedBackend> {
         self.0.tiers.iter().map(|tier| &tier.backend)
+    }
+
+    /// How many changes the farthest tier has missed and does not know of yet.
+    pub(crate) fn missed(&self) -> usize {
+        self.0.missed.len()
     }
 
     pub(crate) fn default_ttl(&self) -> Option<Duration> {
@@ -255,7 +271,10 @@ impl TiersBuilder {
             let believed_for = self.tags_believed_for.unwrap_or(TAGS_BELIEVED_FOR);
             Some(Tokens::new(store, believed_for, Arc::clone(&clock)))
         };
-        Ok(Tiers(Arc::new(Inner {
+        Ok(Tiers(Arc::new_cyclic(|me| Inner {
+            missed: Missed::default(),
+            replaying: Mutex::default(),
+            me: Weak::clone(me),
             tiers,
             keyed: Keyed::new(),
             fences,

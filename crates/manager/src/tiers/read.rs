@@ -114,6 +114,12 @@ impl Inner {
     }
 
     async fn value_in(&self, tier: &Tier, key: &str) -> Result<Option<Bytes>> {
+        if self.may_be_old(tier, key) {
+            return Ok(self
+                .entry_in(tier, key)
+                .await?
+                .map(|(entry, _)| entry.value));
+        }
         let stored = tier.backend.get(key).await?;
         if tier.keeps_tags {
             return Ok(stored);
@@ -126,6 +132,10 @@ impl Inner {
     }
 
     async fn values_in(&self, tier: &Tier, keys: &[&str]) -> Result<HashMap<String, Bytes>> {
+        if keys.iter().any(|key| self.may_be_old(tier, key)) {
+            let entries = self.entries_in(tier, keys).await?.into_iter();
+            return Ok(entries.map(|(entry, _)| (entry.key, entry.value)).collect());
+        }
         let stored = tier.backend.get_many(keys).await?;
         if tier.keeps_tags {
             return Ok(stored.into_iter().collect());
@@ -141,8 +151,16 @@ impl Inner {
     }
 
     async fn is_in(&self, tier: &Tier, key: &str) -> Result<bool> {
+        let is_sure = tier.keeps_tags && !self.may_be_old(tier, key);
         Ok(tier.backend.exists(key).await?
-            && (tier.keeps_tags || self.value_in(tier, key).await?.is_some()))
+            && (is_sure || self.value_in(tier, key).await?.is_some()))
+    }
+
+    /// Whether a tier has missed changes that it may not have made good for.
+    fn may_be_old(&self, tier: &Tier, key: &str) -> bool {
+        !self.missed.is_empty()
+            && std::ptr::eq(tier, self.split().0)
+            && (self.missed.has_tags() || self.missed.concerns(key, &[]))
     }
 
     pub(super) async fn entry_in(&self, tier: &Tier, key: &str) -> Result<Option<Found>> {
@@ -155,8 +173,16 @@ impl Inner {
         self.valid(tier, entries).await
     }
 
-    /// The entries that nobody has invalidated.
+    /// The entries that nobody has invalidated, here or elsewhere.
     async fn valid(&self, tier: &Tier, entries: Vec<CacheEntry>) -> Result<Vec<Found>> {
+        let mut found = self.unpacked(tier, entries).await?;
+        if !self.missed.is_empty() && std::ptr::eq(tier, self.split().0) {
+            found.retain(|(entry, _)| !self.missed.concerns(&entry.key, &entry.tags));
+        }
+        Ok(found)
+    }
+
+    async fn unpacked(&self, tier: &Tier, entries: Vec<CacheEntry>) -> Result<Vec<Found>> {
         if tier.keeps_tags {
             return Ok(entries.into_iter().map(|entry| (entry, None)).collect());
         }

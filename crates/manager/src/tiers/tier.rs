@@ -90,6 +90,19 @@ impl Tier {
         self.backend.set(key, value, self.options(options)).await
     }
 
+    /// The same, but for the whole lifetime, however long this tier keeps copies.
+    pub(super) async fn set_for_good(
+        &self,
+        key: &str,
+        value: Bytes,
+        options: &SetOptions,
+    ) -> Result<bool> {
+        let mut whole = self.options(options);
+        whole.ttl = options.ttl;
+        let value = self.form(value, &options.tags, None);
+        self.backend.set(key, value, whole).await
+    }
+
     pub(super) async fn set_many(
         &self,
         items: Vec<(String, Bytes)>,

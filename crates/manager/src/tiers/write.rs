@@ -1,17 +1,18 @@
 //! Changing what is in tiers.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use larder_core::{
-    BatchReport, CacheBackend, Capability, Condition, Counter, Error, ErrorKind, Pattern, Result,
-    SetOptions, TagMatch, Ttl, check_tags,
+    BatchReport, CacheBackend, Capability, Condition, Counter, Error, ErrorKind, Result,
+    SetOptions, Ttl, check_tags,
 };
 
 use super::Inner;
 use super::fence::{Fences, MOMENT, Ticket};
 use super::read::TaggedWatch;
+use super::replay::is_away;
 use super::tier::Tier;
 use super::tokens::RESERVED;
 
@@ -103,11 +104,27 @@ impl Inner {
         let Some(_held) = changes.key.hold_to_change() else {
             return Ok(false);
         };
-        let (Some(fences), Some(ticket)) = (&self.fences, ticket) else {
-            return self.store(key, value, options, before).await;
+        let stored = match (&self.fences, ticket) {
+            (None, _) => return self.store(key, value, options, before).await,
+            (Some(fences), Some(ticket)) => {
+                let value = value.clone();
+                let options = options.clone();
+                self.store_fenced(fences, ticket, (key, value), options, before)
+                    .await
+            }
+            (Some(_), None) => Err(Error::new(
+                ErrorKind::Unavailable,
+                "no ticket was to be had",
+            )),
         };
-        self.store_fenced(fences, ticket, (key, value), options, before)
-            .await
+        if stored.as_ref().is_err_and(is_away) {
+            // As long as copies live, not every caller has to load.
+            let nearer = self.split().1;
+            self.fill_nearer(key, value, &options, None, nearer).await;
+            self.forget_if_invalidated(&[key], &options.tags, before)
+                .await;
+        }
+        stored
     }
 
     /// Stores a value in the steps that [`super::fence`] tells of.
@@ -151,6 +168,7 @@ impl Inner {
         {
             return Ok(false);
         }
+        self.missed.done(&[key]);
         self.stats.add(Counter::Set, 1);
         (options.ttl, options.condition) = (ttl, Condition::Always);
         self.fill_nearer(key, value, &options, stamp, nearer).await;
@@ -169,11 +187,15 @@ impl Inner {
         nearer: &[Tier],
     ) {
         for tier in nearer.iter().rev() {
-            let _ = tier.set(key, value.clone(), options, stamp).await;
+            if tier.keeps_tags || options.tags.is_empty() || stamp.is_some() {
+                let _ = tier.set(key, value.clone(), options, stamp).await;
+            }
         }
     }
 
     /// Stores a value in all tiers; nobody else changes its key meanwhile.
+    ///
+    /// If the farthest one is away, nearer ones keep it until that one is back.
     async fn store(
         &self,
         key: &str,
@@ -181,21 +203,73 @@ impl Inner {
         mut options: SetOptions,
         before: u64,
     ) -> Result<bool> {
-        let (last, nearer) = self.split();
-        let stamp = self.stamp(&options.tags).await?;
+        let (_, nearer) = self.split();
         self.forget(&[key]).await?;
-        if options.condition != Condition::Always {
-            self.clear_away(key).await?;
-        }
-        if !last.set(key, value.clone(), &options, stamp).await? {
-            return Ok(false);
-        }
-        self.stats.add(Counter::Set, 1);
+        let outcome = self.store_far(key, value.clone(), &options).await;
         options.condition = Condition::Always;
+        let stamp = match outcome {
+            Ok(Some(stamp)) => stamp,
+            Ok(None) => return Ok(false),
+            Err(error) => return self.keep_missed(key, value, &options, &error).await,
+        };
+        self.missed.done(&[key]);
+        self.stats.add(Counter::Set, 1);
         self.fill_nearer(key, value, &options, stamp, nearer).await;
         self.forget_if_invalidated(&[key], &options.tags, before)
             .await;
         Ok(true)
+    }
+
+    /// Keeps a value that the farthest tier has missed, if it is only away: nearer ones
+    /// have it until it is back.
+    async fn keep_missed(
+        &self,
+        key: &str,
+        value: Bytes,
+        options: &SetOptions,
+        error: &Error,
+    ) -> Result<bool> {
+        if !is_away(error) || self.split().1.is_empty() {
+            return Err(error.clone());
+        }
+        tracing::warn!(%error, key, "stored in nearer tiers only");
+        let at = (self.clock.now(), self.clock.elapsed());
+        self.missed.stored(key, value.clone(), options.clone(), at);
+        self.replay_later();
+        Ok(self.store_near_alone(key, value, options).await)
+    }
+
+    /// Stores a value in the farthest tier; its stamp, `None` if it was refused.
+    async fn store_far(
+        &self,
+        key: &str,
+        value: Bytes,
+        options: &SetOptions,
+    ) -> Result<Option<Option<u64>>> {
+        let (last, _) = self.split();
+        let stamp = self.stamp(&options.tags).await?;
+        if options.condition != Condition::Always {
+            self.clear_away(key).await?;
+        }
+        let is_stored = last.set(key, value, options, stamp).await?;
+        Ok(is_stored.then_some(stamp))
+    }
+
+    /// Stores a value in nearer tiers, for as long as it lives: the farthest will tell
+    /// nobody else of it until it is back. Whether one of them has it.
+    async fn store_near_alone(&self, key: &str, value: Bytes, options: &SetOptions) -> bool {
+        let mut is_stored = false;
+        for tier in self.split().1.iter().rev() {
+            // Without a stamp tags cannot be compared.
+            if tier.keeps_tags || options.tags.is_empty() {
+                let stored = tier.set_for_good(key, value.clone(), options).await;
+                is_stored |= stored.unwrap_or(false);
+            }
+        }
+        if is_stored {
+            self.stats.add(Counter::Set, 1);
+        }
+        is_stored
     }
 
     /// Removes what was invalidated and is still stored, where somebody else asks the
@@ -220,26 +294,35 @@ impl Inner {
         let names: Vec<&str> = names.into_iter().collect();
         self.check(&names)?;
         let _held = self.keyed.hold(&names).await;
-        let (last, nearer) = self.split();
+        let (_, nearer) = self.split();
         let before = self.tag_changes();
-        let stamp = self.stamp(&options.tags).await?;
         self.forget(&names).await?;
-        if options.condition != Condition::Always {
-            for name in &names {
-                self.clear_away(name).await?;
-            }
-        }
-        let report = last.set_many(items.clone(), &options, stamp).await?;
-        self.stats.add(Counter::Set, report.stored());
-        let failed = report.failed().iter().map(|(key, _)| key.as_str());
-        let not_stored: HashSet<&str> = failed
-            .chain(report.refused().iter().map(String::as_str))
-            .collect();
-        let stored = items
-            .iter()
-            .filter(|(key, _)| !not_stored.contains(key.as_str()));
-        let stored: Vec<(String, Bytes)> = stored.cloned().collect();
+        let far = self.store_all_far(&items, &names, &options).await;
+        let (stamp, far) = match far {
+            Err(error) if is_away(&error) => (None, all_failed(&names, &error)),
+            far => far?,
+        };
         options.condition = Condition::Always;
+        let failed: HashMap<&str, &Error> = far
+            .failed()
+            .iter()
+            .map(|(key, error)| (key.as_str(), error))
+            .collect();
+        let refused: HashSet<&str> = far.refused().iter().map(String::as_str).collect();
+        let (mut report, mut stored) = (BatchReport::new(), Vec::new());
+        for (key, value) in &items {
+            let outcome = match failed.get(key.as_str()) {
+                None if refused.contains(key.as_str()) => Ok(false),
+                None => {
+                    stored.push((key.clone(), value.clone()));
+                    self.missed.done(&[key.as_str()]);
+                    Ok(true)
+                }
+                Some(error) => self.keep_missed(key, value.clone(), &options, error).await,
+            };
+            report.record(key, outcome);
+        }
+        self.stats.add(Counter::Set, stored.len() as u64);
         for tier in nearer.iter().rev() {
             // Without copies the next reads go farther.
             let _ = tier.set_many(stored.clone(), &options, stamp).await;
@@ -249,67 +332,21 @@ impl Inner {
         Ok(report)
     }
 
-    pub(super) async fn delete_many(&self, keys: &[&str]) -> Result<u64> {
-        self.check(keys)?;
-        let _held = self.keyed.hold(keys).await;
-        if let Some(fences) = &self.fences {
-            fences.before_removal(keys).await?;
+    async fn store_all_far(
+        &self,
+        items: &[(String, Bytes)],
+        names: &[&str],
+        options: &SetOptions,
+    ) -> Result<(Option<u64>, BatchReport)> {
+        let (last, _) = self.split();
+        let stamp = self.stamp(&options.tags).await?;
+        if options.condition != Condition::Always {
+            for name in names {
+                self.clear_away(name).await?;
+            }
         }
-        let near = self.forget(keys).await?;
-        let far = self.split().0.backend.delete_many(keys).await?;
-        // What has left the far tier may still have been in a nearer one.
-        let deleted = near.max(far);
-        self.stats.add(Counter::Delete, deleted);
-        Ok(deleted)
-    }
-
-    pub(super) async fn clear(&self) -> Result<u64> {
-        let _swept = self.keyed.sweep().await;
-        let (last, nearer) = self.split();
-        for tier in nearer {
-            tier.backend.clear().await?;
-        }
-        if self.has_own_keys() && last.has(Capability::Keys) {
-            // They are no entries, so they are not counted as such.
-            last.backend
-                .delete_pattern(&Pattern::prefix(RESERVED))
-                .await?;
-        }
-        last.backend.clear().await
-    }
-
-    pub(super) async fn delete_pattern(&self, pattern: &Pattern) -> Result<u64> {
-        let _swept = self.keyed.sweep().await;
-        let (last, nearer) = self.split();
-        if let Some(fences) = &self.fences {
-            fences.before_pattern().await?;
-        }
-        for tier in nearer {
-            tier.forget_matching(pattern).await?;
-        }
-        let deleted = if self.may_match_tokens(pattern) {
-            let keys = self.own_keys(Some(pattern)).await?;
-            let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-            last.backend.delete_many(&keys).await?
-        } else {
-            last.backend.delete_pattern(pattern).await?
-        };
-        self.stats.add(Counter::Delete, deleted);
-        Ok(deleted)
-    }
-
-    fn may_match_tokens(&self, pattern: &Pattern) -> bool {
-        let beginning = pattern.beginning();
-        self.has_own_keys() && (RESERVED.starts_with(&beginning) || beginning.starts_with(RESERVED))
-    }
-
-    /// The keys of entries.
-    pub(super) async fn own_keys(&self, pattern: Option<&Pattern>) -> Result<Vec<String>> {
-        let mut keys = self.split().0.backend.keys(pattern).await?;
-        if self.has_own_keys() {
-            keys.retain(|key| !key.starts_with(RESERVED));
-        }
-        Ok(keys)
+        let report = last.set_many(items.to_vec(), options, stamp).await?;
+        Ok((stamp, report))
     }
 
     pub(super) async fn increment(&self, key: &str, delta: i64, ttl: Ttl) -> Result<i64> {
@@ -338,34 +375,13 @@ impl Inner {
         self.clear_away(key).await?;
         last.backend.touch(key, last.ttl(ttl)).await
     }
+}
 
-    pub(super) async fn invalidate_tags(
-        &self,
-        tags: &[&str],
-        which: TagMatch,
-    ) -> Result<Option<u64>> {
-        self.forget_tagged(tags, which).await?;
-        if let Some(fences) = &self.fences {
-            fences.before_tags().await?;
-        }
-        let (last, _) = self.split();
-        let gone = match &self.tokens {
-            Some(tokens) => tokens.invalidate(tags, which).await.map(|()| None),
-            None => last.backend.invalidate_tags(tags, which).await,
-        };
-        // Ordering: release, for those who acquire it with the number. Who reads an old
-        // value counted before this, and finds out after it has made its copy.
-        self.tag_changes.fetch_add(1, Ordering::Release);
-        self.forget_tagged(tags, which).await?;
-        gone
+/// The report of a batch that came to nothing.
+fn all_failed(keys: &[&str], error: &Error) -> BatchReport {
+    let mut report = BatchReport::new();
+    for key in keys {
+        report.record(key, Err(error.clone()));
     }
-
-    /// Removes copies with these tags from tiers that know them.
-    async fn forget_tagged(&self, tags: &[&str], which: TagMatch) -> Result<()> {
-        let nearer = self.split().1.iter().filter(|tier| tier.keeps_tags);
-        for tier in nearer {
-            tier.backend.invalidate_tags(tags, which).await?;
-        }
-        Ok(())
-    }
+    report
 }

@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 
 /// What several programs share: it can be slow, and away.
 #[derive(Debug, Clone)]
-pub struct Far(pub Arc<State>);
+pub struct Far(pub Arc<State>, Arc<AtomicBool>);
 
 #[derive(Debug)]
 pub struct State {
@@ -28,20 +28,34 @@ pub struct State {
     reading: Semaphore,
     pub reads: AtomicU64,
     pub is_away: AtomicBool,
+    /// Nothing is answered.
+    pub is_mute: AtomicBool,
 }
 
 /// More permits than any test needs.
 pub const MANY: usize = 100_000;
 
 impl Far {
+    /// The same over a line of its own, which can be cut.
+    pub fn line(&self) -> Self {
+        Self(Arc::clone(&self.0), Arc::default())
+    }
+
+    /// Whether this line is cut from now on.
+    pub fn cut(&self, is_cut: bool) {
+        self.1.store(is_cut, Ordering::Relaxed);
+    }
+
     pub fn new(clock: &ManualClock) -> Self {
-        Self(Arc::new(State {
+        let state = State {
             memory: InMemoryBackend::with_clock(clock.clone()),
             answers: Semaphore::new(MANY),
             reading: Semaphore::new(0),
             reads: AtomicU64::new(0),
             is_away: AtomicBool::new(false),
-        }))
+            is_mute: AtomicBool::new(false),
+        };
+        Self(Arc::new(state), Arc::default())
     }
 
     /// Keeps answers to reads back from now on.
@@ -60,13 +74,24 @@ impl Far {
     }
 
     pub fn can(&self) -> Result<&InMemoryBackend> {
-        if self.0.is_away.load(Ordering::Relaxed) {
+        if self.0.is_away.load(Ordering::Relaxed) || self.1.load(Ordering::Relaxed) {
             return Err(Error::new(ErrorKind::Unavailable, "it is away"));
         }
         Ok(&self.0.memory)
     }
 
+    /// On the way to it.
+    async fn way(&self) {
+        tokio::task::yield_now().await;
+        if self.0.is_mute.load(Ordering::Relaxed) {
+            std::future::pending().await
+        }
+    }
+
     async fn read<T>(&self, found: Result<T>) -> Result<T> {
+        if self.0.is_mute.load(Ordering::Relaxed) {
+            std::future::pending().await
+        }
         self.0.reads.fetch_add(1, Ordering::Relaxed);
         self.0.reading.add_permits(1);
         self.0
@@ -85,8 +110,7 @@ impl CacheBackend for Far {
     }
 
     async fn set(&self, key: &str, value: Bytes, options: SetOptions) -> Result<bool> {
-        // So does the way.
-        tokio::task::yield_now().await;
+        self.way().await;
         let stored = self.can()?.set(key, value, options);
         // The answer takes a while.
         tokio::task::yield_now().await;
@@ -94,7 +118,7 @@ impl CacheBackend for Far {
     }
 
     async fn delete(&self, key: &str) -> Result<bool> {
-        tokio::task::yield_now().await;
+        self.way().await;
         self.can()?.delete(key)
     }
 
