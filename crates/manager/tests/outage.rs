@@ -43,8 +43,9 @@ impl Scene {
     /// Waits until what was missed is made good for.
     async fn back(&self) {
         self.line.cut(false);
+        let mut ticks = tokio::time::interval(Duration::from_millis(50));
         while self.missed().await > 0 {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            ticks.tick().await;
             // So that a tier that was left alone is asked again.
             self.clock.advance(Duration::from_millis(50));
         }

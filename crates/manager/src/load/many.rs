@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::once::Begun;
+use super::course::Begun;
 use super::{Cause, Event, Fetched, LoadOptions, failed, timed_out};
 use crate::manager::{CacheManager, Inner, Value};
 

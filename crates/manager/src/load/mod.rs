@@ -8,6 +8,7 @@
 //! A value that is kept longer than it is fresh is served at once, while one loads a
 //! better one in the background; or, where the loader cannot go on by itself, if it fails.
 
+mod course;
 mod many;
 mod nested;
 mod once;
@@ -163,6 +164,22 @@ impl Loads {
 
 /// What a loader may fail with: anything that is an error, or text.
 pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Makes a value, whatever closure it is.
+pub(crate) trait Loader<T>: Send {
+    fn run(self, load: Load) -> impl Future<Output = Result<T, Cause>> + Send;
+}
+
+impl<T, L, F, E> Loader<T> for L
+where
+    L: FnOnce(Load) -> F + Send,
+    F: Future<Output = Result<T, E>> + Send,
+    E: Into<Cause>,
+{
+    async fn run(self, load: Load) -> Result<T, Cause> {
+        self(load).await.map_err(Into::into)
+    }
+}
 
 fn failed(cause: impl Into<Cause>) -> Error {
     Error::new(ErrorKind::Load, "the loader failed").with_boxed_source(cause.into())

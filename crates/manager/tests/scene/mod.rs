@@ -1,6 +1,8 @@
 //! A cache in memory before something far that tests can slow down and switch off.
 #![allow(dead_code, unreachable_pub, reason = "each test uses some of it")]
 
+pub mod source;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -84,13 +86,13 @@ impl Far {
     async fn way(&self) {
         tokio::task::yield_now().await;
         if self.0.is_mute.load(Ordering::Relaxed) {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
     async fn read<T>(&self, found: Result<T>) -> Result<T> {
         if self.0.is_mute.load(Ordering::Relaxed) {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
         self.0.reads.fetch_add(1, Ordering::Relaxed);
         self.0.reading.add_permits(1);
