@@ -20,6 +20,7 @@
 //! ```
 
 pub mod backend;
+pub mod backplane;
 pub mod batch;
 pub mod capability;
 pub mod clock;
@@ -37,6 +38,7 @@ pub mod stored;
 pub mod tags;
 
 pub use backend::{Blocking, CacheBackend, SharedBackend};
+pub use backplane::Backplane;
 pub use batch::{BatchReport, ScanPage};
 pub use capability::{Capabilities, Capability};
 pub use clock::{Clock, ManualClock, SystemClock};

@@ -22,6 +22,7 @@ mod backend;
 mod builder;
 mod listing;
 mod memory;
+mod near;
 mod stored;
 mod tagged;
 

@@ -1,6 +1,7 @@
 //! The memory backend and its own, waiting-free methods.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use larder_core::backend::distinct;
@@ -38,6 +39,8 @@ use crate::tagged::{Tagged, Tags};
 pub struct InMemoryBackend {
     pub(crate) cache: Cache<Box<str>, Stored>,
     tagged: Arc<Tagged>,
+    /// How often what was stored was distrusted.
+    pub(crate) epoch: Arc<AtomicU32>,
     clock: Arc<dyn Clock>,
     pub(crate) max_key_bytes: usize,
 }
@@ -73,6 +76,7 @@ impl InMemoryBackend {
         Self {
             cache,
             tagged,
+            epoch: Arc::default(),
             clock,
             max_key_bytes,
         }
@@ -84,74 +88,13 @@ impl InMemoryBackend {
     ///
     /// If the key is not allowed; so for every method that takes one.
     pub fn get(&self, key: &str) -> Result<Option<Bytes>> {
-        self.found(key, self.cache.get_map(key, |stored| stored.value.clone()))
-    }
-
-    /// The value as what `decode` makes of it. That is kept beside the bytes, so the next
-    /// who asks for the same type gets a clone of it.
-    ///
-    /// The limit in bytes does not count it.
-    ///
-    /// # Errors
-    ///
-    /// Those of `decode`, and if the key is not allowed.
-    ///
-    /// ```
-    /// use larder_core::{Bytes, Codec, JsonCodec, SetOptions};
-    /// use larder_memory::InMemoryBackend;
-    /// use std::sync::Arc;
-    ///
-    /// let cache = InMemoryBackend::default();
-    /// cache.set("primes", "[2,3,5]", SetOptions::new())?;
-    /// let decode = |bytes: &Bytes| JsonCodec.decode::<Vec<u32>>(bytes).map(Arc::new);
-    /// let once = cache.get_as("primes", decode)?.unwrap();
-    /// let again = cache.get_as("primes", decode)?.unwrap();
-    /// assert!(Arc::ptr_eq(&once, &again));
-    /// # Ok::<(), larder_core::Error>(())
-    /// ```
-    #[inline]
-    pub fn get_as<T: Clone + Send + Sync + 'static>(
-        &self,
-        key: &str,
-        decode: impl FnOnce(&Bytes) -> Result<T>,
-    ) -> Result<Option<T>> {
-        let look = |stored: &Stored| stored.decoded().ok_or_else(|| stored.value.clone());
-        match self.cache.get_map(key, look) {
-            Some(Ok(value)) => Ok(Some(value)),
-            Some(Err(bytes)) => self.decode(key, &bytes, decode).map(Some),
-            None => self.found(key, None),
-        }
-    }
-
-    /// Decodes a value for the first time.
-    #[cold]
-    fn decode<T: Clone + Send + Sync + 'static>(
-        &self,
-        key: &str,
-        bytes: &Bytes,
-        decode: impl FnOnce(&Bytes) -> Result<T>,
-    ) -> Result<T> {
-        let value = decode(bytes)?;
-        self.keep_decoded(key, bytes, value.clone());
-        Ok(value)
-    }
-
-    /// Keeps what was made of these very bytes beside them, for [`get_as`](Self::get_as).
-    ///
-    /// Does nothing if other bytes are there now, or something is kept already.
-    pub fn keep_decoded<T: Send + Sync + 'static>(&self, key: &str, bytes: &Bytes, value: T) {
-        let beside = Arc::new(value);
-        let _ = self.cache.compute(key.into(), |present| {
-            if let Some(stored) = present {
-                stored.keep_decoded(bytes, &beside);
-            }
-            Change::Keep
-        });
+        let look = |stored: &Stored| self.trusted(stored).then(|| stored.value.clone());
+        self.found(key, self.cache.get_map(key, look).flatten())
     }
 
     /// What was found under a key. What is not allowed is never there, so it is enough to
     /// check a key that was not found.
-    fn found<T>(&self, key: &str, found: Option<T>) -> Result<Option<T>> {
+    pub(crate) fn found<T>(&self, key: &str, found: Option<T>) -> Result<Option<T>> {
         if found.is_none() {
             self.check(key)?;
         }
@@ -174,7 +117,7 @@ impl InMemoryBackend {
         self.check(key)?;
         check_tags(&options.tags)?;
         let tags = self.list(key, options.tags);
-        let stored = Stored::new(value.into(), self.clock.now())
+        let stored = Stored::new(value.into(), self.clock.now(), self.epoch())
             .with_metadata(options.metadata)
             .with_tags(tags.clone());
         let mut allowed = true;
@@ -259,7 +202,11 @@ impl InMemoryBackend {
     /// If the key is not allowed.
     pub fn exists(&self, key: &str) -> Result<bool> {
         self.check(key)?;
-        Ok(self.cache.contains_key(key))
+        if self.epoch() == 0 {
+            return Ok(self.cache.contains_key(key));
+        }
+        let stored = self.cache.peek(key);
+        Ok(stored.is_some_and(|stored| self.trusted(&stored)))
     }
 
     /// Removes every entry and tells how many.
@@ -279,7 +226,8 @@ impl InMemoryBackend {
     /// If the key is not allowed.
     pub fn get_entry(&self, key: &str) -> Result<Option<CacheEntry>> {
         self.check(key)?;
-        let Some((stored, ttl)) = self.cache.get_with_ttl(key) else {
+        let found = self.cache.get_with_ttl(key);
+        let Some((stored, ttl)) = found.filter(|(stored, _)| self.trusted(stored)) else {
             return Ok(None);
         };
         let mut entry = CacheEntry::new(key, stored.value.clone(), stored.created_at);
@@ -308,7 +256,7 @@ impl InMemoryBackend {
     pub fn get_many(&self, keys: &[&str]) -> Result<Vec<(String, Bytes)>> {
         keys.iter().try_for_each(|key| self.check(key))?;
         let found = |key: &str| {
-            let stored = self.cache.get(key)?;
+            let stored = self.cache.get(key).filter(|stored| self.trusted(stored))?;
             Some((key.to_owned(), stored.value))
         };
         Ok(distinct(keys).filter_map(found).collect())
@@ -374,7 +322,7 @@ impl InMemoryBackend {
                     listed = self.list(key, names.to_vec());
                     Change::Update(present.with_value(value, listed.clone()))
                 }
-                None => Change::Insert(Stored::new(value, now), ttl),
+                None => Change::Insert(Stored::new(value, now, self.epoch()), ttl),
             }
         });
         if let Some(tags) = listed {
@@ -428,6 +376,17 @@ impl InMemoryBackend {
     /// Sets the limit in bytes, at least 1, and evicts what is too much.
     pub fn set_max_size_bytes(&self, max_size_bytes: u64) {
         self.cache.set_max_weight(max_size_bytes);
+    }
+
+    #[inline]
+    pub(crate) fn epoch(&self) -> u32 {
+        // Ordering: relaxed, a reader a moment ago would have seen the same.
+        self.epoch.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(crate) fn trusted(&self, stored: &Stored) -> bool {
+        stored.epoch() == self.epoch()
     }
 
     /// Removes what has expired; on the system clock this happens by itself.

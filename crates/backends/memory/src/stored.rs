@@ -1,6 +1,7 @@
 //! What is kept under a key.
 
 use std::any::Any;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
@@ -10,23 +11,26 @@ use larder_core::{CacheEntry, Metadata};
 use crate::tagged::Tags;
 
 /// A value with what is known of it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Stored {
     pub(crate) value: Bytes,
     pub(crate) created_at: SystemTime,
     metadata: Option<Arc<Metadata>>,
     tags: Option<Arc<Tags>>,
+    /// When it was stored or last found to be right, in the count of `distrust`.
+    epoch: AtomicU32,
     /// What somebody made of the bytes.
     decoded: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Stored {
-    pub(crate) fn new(value: Bytes, created_at: SystemTime) -> Self {
+    pub(crate) fn new(value: Bytes, created_at: SystemTime, epoch: u32) -> Self {
         Self {
             value,
             created_at,
             metadata: None,
             tags: None,
+            epoch: AtomicU32::new(epoch),
             decoded: OnceLock::new(),
         }
     }
@@ -46,8 +50,19 @@ impl Stored {
         Self {
             metadata: self.metadata.clone(),
             tags,
-            ..Self::new(value, self.created_at)
+            ..Self::new(value, self.created_at, self.epoch())
         }
+    }
+
+    #[inline]
+    pub(crate) fn epoch(&self) -> u32 {
+        // Ordering: relaxed, the lock of the entry orders it.
+        self.epoch.load(Ordering::Relaxed)
+    }
+
+    /// It is as right as what is stored in this epoch.
+    pub(crate) fn renew(&self, epoch: u32) {
+        self.epoch.store(epoch, Ordering::Relaxed);
     }
 
     pub(crate) fn size_bytes(&self) -> u64 {
@@ -85,6 +100,19 @@ impl Stored {
     pub(crate) fn keep_decoded<T: Send + Sync + 'static>(&self, bytes: &Bytes, value: &Arc<T>) {
         if self.value.as_ptr() == bytes.as_ptr() && self.value.len() == bytes.len() {
             self.decoded.get_or_init(|| Arc::clone(value) as _);
+        }
+    }
+}
+
+impl Clone for Stored {
+    fn clone(&self) -> Self {
+        Self {
+            value: self.value.clone(),
+            created_at: self.created_at,
+            metadata: self.metadata.clone(),
+            tags: self.tags.clone(),
+            epoch: AtomicU32::new(self.epoch()),
+            decoded: self.decoded.clone(),
         }
     }
 }

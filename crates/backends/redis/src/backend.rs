@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use larder_core::backend::distinct;
+use larder_core::backplane::{self, Backplane, Boxed};
 use larder_core::{
     BatchReport, CacheBackend, CacheEntry, CacheStats, Capabilities, Capability, Counter, Error,
     Pattern, Result, Retry, ScanPage, SetOptions, TagMatch, Ttl, TtlState, counter,
@@ -14,7 +15,7 @@ use crate::builder::{RedisBuilder, Settings};
 use crate::census::Census;
 use crate::errors::read;
 use crate::fleet::Fleet;
-use crate::listen::{Listener, Topic};
+use crate::listen::{Ears, Listener, Topic};
 use crate::send::Request;
 use crate::store::{Store, is_one, ttl_of, two};
 use crate::value::value_of;
@@ -306,5 +307,15 @@ impl CacheBackend for RedisBackend {
 
     async fn invalidate_tags(&self, _tags: &[&str], _which: TagMatch) -> Result<Option<u64>> {
         Err(Error::unsupported(Capability::Tags))
+    }
+}
+
+impl Backplane for RedisBackend {
+    fn publish<'a>(&'a self, channel: &'a str, message: String) -> Boxed<'a, Result<()>> {
+        Box::pin(self.publish(channel, message.into()))
+    }
+
+    fn listen(&self, channel: &str) -> Box<dyn backplane::Listener> {
+        Box::new(Ears(self.subscribe(channel)))
     }
 }

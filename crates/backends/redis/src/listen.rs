@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use larder_core::backplane::{self, Boxed};
 use redis::aio::{MultiplexedConnection, SendError};
 use redis::{Cmd, PushInfo, PushKind, Value};
 use tokio::sync::{Notify, mpsc};
@@ -274,5 +275,28 @@ impl Ear {
         if self.sender.try_send(heard).is_err() {
             self.state.overflow.store(true, Ordering::Relaxed);
         }
+    }
+}
+
+/// A [`Listener`] to a channel, for those who do not mind which server it is.
+#[derive(Debug)]
+pub(crate) struct Ears(pub(crate) Listener);
+
+impl backplane::Listener for Ears {
+    fn next(&mut self) -> Boxed<'_, Option<backplane::Heard>> {
+        Box::pin(async {
+            loop {
+                return Some(match self.0.next().await? {
+                    Heard::Listening => backplane::Heard::Listening,
+                    Heard::Lost => backplane::Heard::Lost,
+                    Heard::Message(message) => {
+                        let text = String::from_utf8_lossy(&message).into_owned();
+                        backplane::Heard::Message(text)
+                    }
+                    // Nobody asked for those.
+                    Heard::Changed(_) | Heard::ChangedAll => continue,
+                });
+            }
+        })
     }
 }

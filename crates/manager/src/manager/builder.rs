@@ -1,18 +1,21 @@
 //! Setting up a cache.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use larder_core::{
-    CacheBackend, Capability, Clock, ConfigError, Layer, SharedBackend, SystemClock, Ttl, settings,
+    Backplane, CacheBackend, Capability, Clock, ConfigError, Layer, SharedBackend, SystemClock,
+    Ttl, settings,
 };
 use larder_layers::{Breaker, Namespace, Timeout};
 use larder_memory::InMemoryBackend;
+use tokio::runtime::Handle;
 
+use super::listening::Listening;
 use super::{CacheManager, Inner, OnError};
 use crate::codec::SerializerType;
 use crate::load::Loads;
-use crate::tiers::{Tier, Tiers};
+use crate::tiers::{Teller, Tier, Tiers};
 
 /// How long an operation on one tier may take.
 const DEFAULT_BUDGET: Duration = Duration::from_secs(1);
@@ -24,6 +27,8 @@ const REST: (Duration, Duration) = (Duration::from_millis(250), Duration::from_s
 const DEFAULT_TTL: Duration = Duration::from_secs(300);
 /// How long what others change may go unnoticed.
 const DEFAULT_STALENESS: Duration = Duration::from_secs(1);
+/// Where news are told, behind the prefix.
+const CHANNEL: &str = "~larder:news";
 /// Entries in memory.
 const MEMORY_ENTRIES: u64 = 10_000;
 /// Bytes of values in memory.
@@ -59,6 +64,7 @@ pub struct CacheManagerBuilder {
     on_error: OnError,
     staleness: Option<Duration>,
     budget: Option<Duration>,
+    backplane: Option<Arc<dyn Backplane>>,
     clock: Option<Arc<dyn Clock>>,
 }
 
@@ -79,6 +85,7 @@ impl CacheManagerBuilder {
             on_error: OnError::default(),
             staleness: None,
             budget: None,
+            backplane: None,
             clock: None,
         }
     }
@@ -137,6 +144,14 @@ impl CacheManagerBuilder {
         self
     }
 
+    /// How programs with this cache tell each other what changed: then copies live as long
+    /// as what they are copies of. While nothing is heard they do as without a backplane,
+    /// and what was copied before is compared with the last tier before it is served again.
+    pub fn backplane(mut self, backplane: impl Backplane) -> Self {
+        self.backplane = Some(Arc::new(backplane));
+        self
+    }
+
     /// How long an operation on one tier may take, a second unless set; then the next
     /// tier is asked. One that looks at all keys may take a minute for each second. A tier
     /// that fails again and again is left alone for a moment.
@@ -151,11 +166,13 @@ impl CacheManagerBuilder {
         self
     }
 
-    /// The cache. Nothing is connected to yet: that happens with the first use.
+    /// The cache. Nothing is connected to yet: that happens with the first use; but with a
+    /// backplane it begins to listen.
     ///
     /// # Errors
     ///
-    /// If there is no tier or there are too many, or a setting is out of range.
+    /// If there is no tier or there are too many, a setting is out of range, or there is a
+    /// backplane but no tokio runtime to listen in.
     pub fn build(self) -> Result<CacheManager, ConfigError> {
         let default_ttl = self.default_ttl.resolve(Some(DEFAULT_TTL));
         settings::check_times(&[
@@ -189,19 +206,28 @@ impl CacheManagerBuilder {
             };
             let is_near_memory = place == 0 && tier.memory.is_some();
             if !is_near_memory {
-                let mut backend = guarded(tier.backend, budget, &clock)?;
-                if let Some(space) = &space {
-                    backend = space.layer(backend);
-                }
-                tier = Tier::new(backend, tier.at_most);
+                tier = prepared(tier, budget, space.as_ref(), &clock)?;
             }
             if is_shared && place + 1 < count {
-                tier.at_most = Some(tier.at_most.unwrap_or(staleness).min(staleness));
+                if is_near_memory {
+                    tier.untold = Some((staleness, tiers.is_told()));
+                } else {
+                    tier.at_most = Some(tier.at_most.unwrap_or(staleness).min(staleness));
+                }
             }
             tiers = tiers.place(tier);
         }
+        if let Some(backplane) = self.backplane {
+            let channel = format!("{prefix}{CHANNEL}");
+            tiers = tiers.teller(Teller::new(backplane, channel));
+        }
         let tiers = tiers.build()?;
-        Ok(CacheManager(Arc::new(Inner {
+        let hearing = match tiers.listen() {
+            None => None,
+            Some(hearing) => Some((hearing, runtime()?)),
+        };
+        let inner = Arc::new(Inner {
+            listening: OnceLock::new(),
             near: tiers.near().cloned(),
             cache: SharedBackend::new(tiers.clone()),
             tiers,
@@ -211,20 +237,36 @@ impl CacheManagerBuilder {
             loads: Loads::new(Arc::clone(&clock)),
             clock,
             stats: Arc::default(),
-        })))
+        });
+        if let Some((hearing, runtime)) = hearing {
+            // Not before: what is heard at once has to find the cache.
+            let listening = Listening::start(&runtime, hearing, &inner);
+            let _ = inner.listening.set(listening);
+        }
+        Ok(CacheManager(inner))
     }
 }
 
-/// The backend with an end to waiting, and rest when it fails.
-fn guarded(
-    backend: SharedBackend,
+fn runtime() -> Result<Handle, ConfigError> {
+    let allowed = "none outside a tokio runtime, which listens";
+    Handle::try_current().map_err(|error| ConfigError::new("backplane", error, allowed))
+}
+
+/// The tier with an end to waiting, rest when it fails, and the prefix of the cache.
+fn prepared(
+    tier: Tier,
     budget: Duration,
+    space: Option<&Namespace>,
     clock: &Arc<dyn Clock>,
-) -> Result<SharedBackend, ConfigError> {
+) -> Result<Tier, ConfigError> {
     let timeout = Timeout::new(budget)?.sweeps(budget.saturating_mul(SWEEPS))?;
     let breaker = Breaker::new().pauses(REST.0, REST.1);
     let breaker = breaker.clock(Arc::clone(clock));
-    Ok(breaker.layer(timeout.layer(backend)))
+    let mut backend = breaker.layer(timeout.layer(tier.backend));
+    if let Some(space) = space {
+        backend = space.layer(backend);
+    }
+    Ok(Tier::new(backend, tier.at_most))
 }
 
 fn memory(clock: &Arc<dyn Clock>) -> Result<InMemoryBackend, ConfigError> {

@@ -2,12 +2,13 @@
 
 mod batch;
 mod builder;
+mod listening;
 mod patterns;
 mod stats;
 mod verbs;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use larder_core::{Clock, Error, ErrorKind, Result, SharedBackend, StatsRecorder};
 use larder_memory::InMemoryBackend;
@@ -82,6 +83,8 @@ pub(crate) struct Inner {
     pub(crate) on_error: OnError,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) loads: Loads,
+    /// Hears what other programs change, if there is a backplane.
+    listening: OnceLock<listening::Listening>,
     /// What the memory of this process did not answer.
     pub(crate) stats: Arc<StatsRecorder>,
 }

@@ -27,13 +27,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::join;
 use larder_core::{
-    CacheBackend, Capability, Clock, Condition, Error, ErrorKind, Result, SetOptions,
+    CacheBackend, CacheEntry, Capability, Clock, Condition, Error, ErrorKind, Result, SetOptions,
     SharedBackend, Ttl,
 };
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::lease;
-use super::tokens::{MISSING, RESERVED, key_of, new_token, number_of};
+use super::tokens::{MISSING, RESERVED, key_of, number_of};
+use crate::random;
 
 /// How long a fence stands, and a ticket is good.
 const FENCE_TTL: Duration = Duration::from_secs(600);
@@ -49,6 +50,8 @@ const TAGS: &str = "~larder:fence:tags";
 pub(super) struct Fences {
     store: SharedBackend,
     clock: Arc<dyn Clock>,
+    /// What the tokens begin with that are put up here.
+    own: String,
 }
 
 /// What the fences were before a value was loaded.
@@ -73,7 +76,8 @@ impl Ticket {
 
 impl Fences {
     pub(super) fn new(store: SharedBackend, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock }
+        let own = format!("{:016x}:", random::number());
+        Self { store, clock, own }
     }
 
     /// A ticket for each of these keys, for a load that begins now.
@@ -109,7 +113,7 @@ impl Fences {
             options.condition = Condition::IfAbsent;
         }
         self.store
-            .set(PATTERNS, new_token(), options)
+            .set(PATTERNS, self.new_token(), options)
             .await
             .map(drop)
     }
@@ -150,17 +154,24 @@ impl Fences {
         Ok(names.iter().map(number).collect())
     }
 
-    /// Whether somebody has removed a key within this time, as far as can be told.
+    fn new_token(&self) -> Bytes {
+        format!("{}{:016x}", self.own, random::number()).into()
+    }
+
+    /// Whether somebody else has removed a key within this time, as far as can be told.
     pub(super) async fn was_removed_within(&self, key: &str, time: Duration) -> Result<bool> {
         let now = self.clock.now();
+        let is_others = |fence: &CacheEntry| !fence.value.starts_with(self.own.as_bytes());
         let fence = self.store.get_entry(&fence_of(key)).await?;
-        let rest = fence.and_then(|fence| fence.ttl_remaining(now));
+        let rest = fence.filter(is_others);
+        let rest = rest.and_then(|fence| fence.ttl_remaining(now));
         if rest.is_some_and(|rest| FENCE_TTL.saturating_sub(rest) <= time + MOMENT) {
             return Ok(true);
         }
         let patterns = self.store.get_entry(PATTERNS).await?;
         let since = now.checked_sub(time + MOMENT);
-        Ok(patterns.is_some_and(|patterns| Some(patterns.created_at) > since))
+        let is_later = |fence: CacheEntry| Some(fence.created_at) > since;
+        Ok(patterns.filter(is_others).is_some_and(is_later))
     }
 
     /// Puts fences before keys that are about to be removed.
@@ -194,7 +205,7 @@ impl Fences {
         names: impl IntoIterator<Item = String>,
         options: SetOptions,
     ) -> Result<()> {
-        let token = new_token();
+        let token = self.new_token();
         let items = names.into_iter().map(|name| (name, token.clone()));
         let report = self.store.set_many(items.collect(), options).await?;
         if let Some((_, error)) = report.failed().first() {

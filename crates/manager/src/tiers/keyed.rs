@@ -56,7 +56,7 @@ struct HeldKey<'a> {
 #[derive(Debug)]
 pub(crate) struct Held<'a> {
     // Let go of before everything.
-    _keys: Vec<HeldKey<'a>>,
+    keys: Vec<HeldKey<'a>>,
     _everything: RwLockReadGuard<'a, ()>,
 }
 
@@ -111,8 +111,11 @@ impl Keyed {
         sorted.sort_unstable();
         let mut held = Vec::with_capacity(keys.len());
         for key in sorted {
-            let watch = self.watch(key);
+            let mut watch = self.watch(key);
             let lock = Arc::clone(&watch.slot.lock).lock_owned().await;
+            // Those who held it before have changed it; that is no news.
+            watch.changes = watch.slot.changes.load(Ordering::Acquire);
+            watch.sweeps = self.sweeps.load(Ordering::Acquire);
             held.push(HeldKey {
                 watch,
                 is_change: true,
@@ -120,7 +123,7 @@ impl Keyed {
             });
         }
         Held {
-            _keys: held,
+            keys: held,
             _everything: everything,
         }
     }
@@ -133,6 +136,22 @@ impl Keyed {
         }
     }
 
+    /// Somebody else has changed these keys: whoever reads or changes one now has to
+    /// know.
+    pub(crate) fn disturb(&self, keys: &[&str]) {
+        for key in keys {
+            let shard = self.shard(key).lock();
+            if let Some(slot) = shard.get(*key) {
+                slot.changes.fetch_add(1, Ordering::Release);
+            }
+        }
+    }
+
+    /// The same for all keys.
+    pub(crate) fn disturb_all(&self) {
+        self.sweeps.fetch_add(1, Ordering::Release);
+    }
+
     /// How many keys are in use.
     #[cfg(test)]
     fn len(&self) -> usize {
@@ -140,7 +159,19 @@ impl Keyed {
     }
 }
 
+impl Held<'_> {
+    /// Whether somebody else has changed one of the keys since they are held.
+    pub(crate) fn is_disturbed(&self) -> bool {
+        self.keys.iter().any(|held| !held.watch.is_unchanged())
+    }
+}
+
 impl<'a> Watch<'a> {
+    fn is_unchanged(&self) -> bool {
+        self.slot.changes.load(Ordering::Acquire) == self.changes
+            && self.keyed.sweeps.load(Ordering::Acquire) == self.sweeps
+    }
+
     /// Holds the key to make copies of it, if nobody has changed it since it is watched,
     /// and nobody does now.
     pub(crate) fn hold_unchanged(self) -> Option<Held<'a>> {
@@ -155,15 +186,14 @@ impl<'a> Watch<'a> {
     fn hold_if_unchanged(self, is_change: bool) -> Option<Held<'a>> {
         let everything = self.keyed.everything.try_read().ok()?;
         let lock = Arc::clone(&self.slot.lock).try_lock_owned().ok()?;
-        let is_unchanged = self.slot.changes.load(Ordering::Acquire) == self.changes
-            && self.keyed.sweeps.load(Ordering::Acquire) == self.sweeps;
+        let is_unchanged = self.is_unchanged();
         let held = HeldKey {
             watch: self,
             is_change: is_change && is_unchanged,
             _lock: lock,
         };
         is_unchanged.then(|| Held {
-            _keys: vec![held],
+            keys: vec![held],
             _everything: everything,
         })
     }

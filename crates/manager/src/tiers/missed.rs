@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use larder_core::{Pattern, SetOptions, TagMatch};
+use larder_core::{CacheEntry, Pattern, SetOptions, TagMatch};
 use parking_lot::Mutex;
 
 /// Keys that are remembered. If there are more, everything is: it will be cleared.
@@ -102,7 +102,14 @@ impl Missed {
     }
 
     pub(super) fn swept(&self, pattern: &Pattern) {
-        self.remember(|pending| pending.patterns.push(pattern.clone()));
+        self.remember(|pending| {
+            // What was stored before is removed with the rest.
+            let before: Vec<String> = pending.keys.keys().cloned().collect();
+            for key in before.iter().filter(|key| pattern.matches(key)) {
+                pending.put(key, Change::Removed);
+            }
+            pending.patterns.push(pattern.clone());
+        });
     }
 
     pub(super) fn cleared(&self) {
@@ -129,6 +136,26 @@ impl Missed {
     /// The change of one key, to be done now; it is still remembered.
     pub(super) fn change_of(&self, key: &str) -> Option<Change> {
         self.pending.lock().keys.get(key).cloned()
+    }
+
+    /// The entry that was to be stored under a key, if it has not ended since.
+    pub(super) fn entry(
+        &self,
+        key: &str,
+        now: SystemTime,
+        elapsed: Duration,
+    ) -> Option<CacheEntry> {
+        let Change::Stored { value, options, at } = self.change_of(key)? else {
+            return None;
+        };
+        let mut entry = CacheEntry::new(key, value, at.0);
+        if let Some(ttl) = options.ttl.resolve(None) {
+            let rest = ttl.checked_sub(elapsed.saturating_sub(at.1));
+            let rest = rest.filter(|rest| !rest.is_zero())?;
+            entry.expires_at = now.checked_add(rest);
+        }
+        entry.metadata = options.metadata;
+        Some(entry)
     }
 
     /// Forgets what was done of everything but keys.
@@ -229,6 +256,17 @@ mod tests {
         missed.swept(&Pattern::glob("later:*").expect("a legal pattern"));
         missed.done_sweeping(&all);
         assert!(missed.concerns("later:1", &[]), "it came meanwhile");
+        let now = (SystemTime::UNIX_EPOCH, Duration::ZERO);
+        for key in ["swept:1", "other"] {
+            missed.stored(key, "value".into(), SetOptions::new(), now);
+        }
+        missed.swept(&Pattern::glob("swept:*").expect("a legal pattern"));
+        assert!(matches!(missed.change_of("swept:1"), Some(Change::Removed)));
+        assert!(matches!(
+            missed.change_of("other"),
+            Some(Change::Stored { .. })
+        ));
+        missed.done(&["swept:1", "other"]);
         missed.done_sweeping(&missed.all());
         missed.done(&["key"]);
         assert!(missed.is_empty());

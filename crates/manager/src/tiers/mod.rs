@@ -2,9 +2,12 @@
 
 mod backend;
 mod fence;
+mod hear;
 mod keyed;
+mod late;
 mod lease;
 mod missed;
+mod news;
 mod packed;
 mod read;
 mod remove;
@@ -13,7 +16,7 @@ mod tier;
 mod tokens;
 mod write;
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -30,8 +33,10 @@ use tokio::task::JoinHandle;
 use fence::Fences;
 pub(crate) use fence::Ticket;
 use keyed::Keyed;
+pub(crate) use late::{Hearing, Told};
 pub(crate) use lease::{Lease, Turn};
 use missed::Missed;
+pub(crate) use news::{News, Teller};
 pub(crate) use read::TaggedWatch as Changes;
 pub(crate) use tier::Tier;
 use tokens::Tokens;
@@ -77,6 +82,10 @@ struct Inner {
     fences: Option<Fences>,
     /// How often tags were invalidated.
     tag_changes: AtomicU64,
+    /// Tells other programs what changed.
+    teller: Option<Teller>,
+    /// Whether everything is heard that they change.
+    is_told: Arc<AtomicBool>,
     /// What the farthest tier has missed.
     missed: Missed,
     /// Does what was missed.
@@ -101,6 +110,26 @@ impl Tiers {
     /// The tiers, nearest first.
     pub(crate) fn backends(&self) -> impl Iterator<Item = &SharedBackend> {
         self.0.tiers.iter().map(|tier| &tier.backend)
+    }
+
+    /// Who hears what other programs change.
+    pub(crate) fn listen(&self) -> Option<Hearing> {
+        let teller = self.0.teller.as_ref()?;
+        Some(Hearing::new(teller.listen(), teller.node))
+    }
+
+    /// Goes by what was heard.
+    pub(crate) async fn go_by(&self, told: &Told) {
+        match told {
+            Told::News(news) => self.0.heard(news).await,
+            Told::Listening | Told::Lost => {
+                // Ordering: relaxed, what was stored until now is distrusted.
+                let is_told = matches!(told, Told::Listening);
+                self.0.is_told.store(is_told, Ordering::Relaxed);
+                self.0.distrust();
+            }
+            Told::Gap => self.0.distrust(),
+        }
     }
 
     /// How many changes the farthest tier has missed and does not know of yet.
@@ -177,6 +206,8 @@ pub struct TiersBuilder {
     tiers: Vec<Tier>,
     default_ttl: Option<Duration>,
     tags_believed_for: Option<Duration>,
+    teller: Option<Teller>,
+    is_told: Arc<AtomicBool>,
     clock: Option<Arc<dyn Clock>>,
 }
 
@@ -185,6 +216,18 @@ impl TiersBuilder {
     pub fn tier(mut self, backend: impl CacheBackend) -> Self {
         self.tiers.push(Tier::new(backend, None));
         self
+    }
+
+    /// Tells other programs what changed, through this backplane.
+    pub(crate) fn teller(mut self, teller: Teller) -> Self {
+        self.teller = Some(teller);
+        self
+    }
+
+    /// Whether everything is heard that others change, for tiers that keep copies longer
+    /// then.
+    pub(crate) fn is_told(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_told)
     }
 
     pub(crate) fn place(mut self, tier: Tier) -> Self {
@@ -272,6 +315,8 @@ impl TiersBuilder {
             Some(Tokens::new(store, believed_for, Arc::clone(&clock)))
         };
         Ok(Tiers(Arc::new_cyclic(|me| Inner {
+            teller: self.teller,
+            is_told: self.is_told,
             missed: Missed::default(),
             replaying: Mutex::default(),
             me: Weak::clone(me),

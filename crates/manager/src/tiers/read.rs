@@ -151,9 +151,11 @@ impl Inner {
     }
 
     async fn is_in(&self, tier: &Tier, key: &str) -> Result<bool> {
-        let is_sure = tier.keeps_tags && !self.may_be_old(tier, key);
+        if self.may_be_old(tier, key) {
+            return Ok(self.entry_in(tier, key).await?.is_some());
+        }
         Ok(tier.backend.exists(key).await?
-            && (is_sure || self.value_in(tier, key).await?.is_some()))
+            && (tier.keeps_tags || self.value_in(tier, key).await?.is_some()))
     }
 
     /// Whether a tier has missed changes that it may not have made good for.
@@ -164,24 +166,44 @@ impl Inner {
     }
 
     pub(super) async fn entry_in(&self, tier: &Tier, key: &str) -> Result<Option<Found>> {
+        if self.may_be_old(tier, key) {
+            return Ok(self.entries_in(tier, &[key]).await?.pop());
+        }
         let entry = tier.backend.get_entry(key).await?;
-        Ok(self.valid(tier, entry.into_iter().collect()).await?.pop())
+        Ok(self
+            .unpacked(tier, entry.into_iter().collect())
+            .await?
+            .pop())
     }
 
     pub(super) async fn entries_in(&self, tier: &Tier, keys: &[&str]) -> Result<Vec<Found>> {
-        let entries = tier.backend.get_entries(keys).await?;
-        self.valid(tier, entries).await
-    }
-
-    /// The entries that nobody has invalidated, here or elsewhere.
-    async fn valid(&self, tier: &Tier, entries: Vec<CacheEntry>) -> Result<Vec<Found>> {
-        let mut found = self.unpacked(tier, entries).await?;
-        if !self.missed.is_empty() && std::ptr::eq(tier, self.split().0) {
-            found.retain(|(entry, _)| !self.missed.concerns(&entry.key, &entry.tags));
+        let entries = async {
+            let entries = tier.backend.get_entries(keys).await?;
+            self.unpacked(tier, entries).await
+        };
+        if self.missed.is_empty() || !std::ptr::eq(tier, self.split().0) {
+            return entries.await;
+        }
+        // What it has missed is known here.
+        let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
+        let missed = keys
+            .iter()
+            .filter_map(|key| self.missed.entry(key, now, elapsed));
+        let mut found: Vec<Found> = missed.map(|entry| (entry, None)).collect();
+        match entries.await {
+            Err(error) if found.is_empty() => return Err(error),
+            // What is known is better than nothing.
+            Err(_) => {}
+            Ok(entries) => {
+                let others = entries.into_iter();
+                let is_right = |(entry, _): &Found| !self.missed.concerns(&entry.key, &entry.tags);
+                found.extend(others.filter(is_right));
+            }
         }
         Ok(found)
     }
 
+    /// The entries that nobody has invalidated.
     async fn unpacked(&self, tier: &Tier, entries: Vec<CacheEntry>) -> Result<Vec<Found>> {
         if tier.keeps_tags {
             return Ok(entries.into_iter().map(|entry| (entry, None)).collect());
@@ -227,8 +249,11 @@ impl Inner {
 
     /// Puts what a tier had into those before it, unless somebody has changed it.
     async fn promote(&self, watch: TaggedWatch<'_>, found: &Found, nearer: &[Tier]) {
-        if let Some(_held) = watch.key.hold_unchanged() {
+        if let Some(held) = watch.key.hold_unchanged() {
             self.copy(found, watch.tags, nearer).await;
+            if held.is_disturbed() {
+                let _ = self.forget(&[found.0.key.as_str()]).await;
+            }
         }
     }
 

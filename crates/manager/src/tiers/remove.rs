@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use larder_core::{CacheBackend, Capability, Counter, Pattern, Result, TagMatch};
 
 use super::Inner;
+use super::news::News;
 use super::tier::Tier;
 use super::tokens::RESERVED;
 
@@ -27,7 +28,9 @@ impl Inner {
         if let Some(fences) = &self.fences {
             fences.before_removal(keys).await?;
         }
-        self.split().0.backend.delete_many(keys).await
+        let deleted = self.split().0.backend.delete_many(keys).await?;
+        self.tell(News::keys(keys)).await?;
+        Ok(deleted)
     }
 
     pub(super) async fn clear(&self) -> Result<u64> {
@@ -52,6 +55,7 @@ impl Inner {
             // For those who will ask whether it was cleared, and when.
             fences.before_pattern().await?;
         }
+        self.tell(News::Everything).await?;
         Ok(cleared)
     }
 
@@ -72,10 +76,13 @@ impl Inner {
         if let Some(fences) = &self.fences {
             fences.before_pattern().await?;
         }
-        if self.may_match_tokens(pattern) {
-            return self.remove_matching(Some(pattern)).await;
-        }
-        last.backend.delete_pattern(pattern).await
+        let deleted = if self.may_match_tokens(pattern) {
+            self.remove_matching(Some(pattern)).await?
+        } else {
+            last.backend.delete_pattern(pattern).await?
+        };
+        self.tell(News::pattern(pattern)).await?;
+        Ok(deleted)
     }
 
     fn may_match_tokens(&self, pattern: &Pattern) -> bool {
@@ -115,14 +122,16 @@ impl Inner {
         if let Some(fences) = &self.fences {
             fences.before_tags().await?;
         }
-        match &self.tokens {
-            Some(tokens) => tokens.invalidate(tags, which).await.map(|()| None),
-            None => self.split().0.backend.invalidate_tags(tags, which).await,
-        }
+        let gone = match &self.tokens {
+            Some(tokens) => tokens.invalidate(tags, which).await.map(|()| None)?,
+            None => self.split().0.backend.invalidate_tags(tags, which).await?,
+        };
+        self.tell(News::tags(tags, which)).await?;
+        Ok(gone)
     }
 
     /// Removes copies with these tags from tiers that know them.
-    async fn forget_tagged(&self, tags: &[&str], which: TagMatch) -> Result<()> {
+    pub(super) async fn forget_tagged(&self, tags: &[&str], which: TagMatch) -> Result<()> {
         let nearer = self.split().1.iter().filter(|tier| tier.keeps_tags);
         for tier in nearer {
             tier.backend.invalidate_tags(tags, which).await?;

@@ -14,6 +14,7 @@ use larder_core::{
 
 use super::Inner;
 use super::missed::Change;
+use super::news::News;
 
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -68,6 +69,7 @@ impl Inner {
             } else {
                 last.backend.clear().await?;
             }
+            self.tell(News::Everything).await?;
         }
         for pattern in &all.patterns {
             let _swept = self.keyed.sweep().await;
@@ -75,6 +77,7 @@ impl Inner {
                 fences.before_pattern().await?;
             }
             self.remove_matching(Some(pattern)).await?;
+            self.tell(News::pattern(pattern)).await?;
         }
         for (tags, which) in &all.tags {
             let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
@@ -124,6 +127,7 @@ impl Inner {
             // Unless somebody has been faster.
             last.set(key, value, &options, None).await?;
         }
+        self.tell(News::keys(&keys)).await?;
         self.forget(&keys).await?;
         self.missed.done(&keys);
         Ok(())

@@ -1,6 +1,8 @@
 //! One of several tiers.
 
 use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -21,6 +23,8 @@ pub(crate) struct Tier {
     pub(crate) memory: Option<InMemoryBackend>,
     /// How long it keeps something at most.
     pub(crate) at_most: Option<Duration>,
+    /// How long it keeps something at most while nobody tells of changes.
+    pub(crate) untold: Option<(Duration, Arc<AtomicBool>)>,
     /// It keeps tags itself; otherwise they are packed with the value.
     pub(super) keeps_tags: bool,
 }
@@ -35,6 +39,7 @@ impl Tier {
             backend,
             memory,
             at_most,
+            untold: None,
         }
     }
 
@@ -44,7 +49,14 @@ impl Tier {
 
     /// This lifetime, or the longest that this tier gives.
     pub(super) fn ttl(&self, ttl: Ttl) -> Ttl {
-        self.at_most.map_or(ttl, |at_most| shorter(ttl, at_most))
+        let untold = self.untold.as_ref();
+        // Ordering: relaxed, what was stored before is distrusted.
+        let untold = untold.filter(|(_, is_told)| !is_told.load(Ordering::Relaxed));
+        let limits = [self.at_most, untold.map(|(at_most, _)| *at_most)];
+        match limits.into_iter().flatten().min() {
+            Some(at_most) => shorter(ttl, at_most),
+            None => ttl,
+        }
     }
 
     /// The same for a value of these tags.
@@ -114,6 +126,20 @@ impl Tier {
         self.backend.set_many(items, self.options(options)).await
     }
 
+    /// Whether what is in memory is a copy of this entry; then it is served again if it was
+    /// distrusted.
+    fn revalidate(&self, entry: &CacheEntry, now: SystemTime) -> bool {
+        let Some(memory) = &self.memory else {
+            return false;
+        };
+        let is_bare = entry.tags.is_empty() && entry.metadata.is_empty();
+        if !is_bare || !memory.revalidate(&entry.key, &entry.value) {
+            return false;
+        }
+        let ttl = entry.ttl_remaining(now).map_or(Ttl::Never, Ttl::After);
+        memory.touch(&entry.key, self.ttl(ttl)).unwrap_or(false)
+    }
+
     /// Keeps a copy of an entry that another tier has.
     pub(super) async fn fill(
         &self,
@@ -127,6 +153,9 @@ impl Tier {
             Some(rest) => Ttl::After(rest),
             None => Ttl::Never,
         };
+        if self.revalidate(entry, now) {
+            return Ok(true);
+        }
         let mut options = SetOptions::new().with_ttl(ttl);
         options.metadata.clone_from(&entry.metadata);
         options.tags.clone_from(&entry.tags);

@@ -236,6 +236,18 @@ impl Tokens {
         stored.map(drop)
     }
 
+    /// Somebody else has invalidated these, or several of them together.
+    pub(super) fn forget_all(&self, tags: &[&str]) {
+        self.forget(tags);
+        self.forget(&[LAST_RECORD]);
+    }
+
+    /// Anything may have been invalidated.
+    pub(super) fn forget_everything(&self) {
+        // Looks that have begun are older than what they would remember.
+        self.known.clear();
+    }
+
     /// Has the store asked for these from now on.
     fn forget(&self, tags: &[&str]) {
         let look = self.begin_look();

@@ -11,6 +11,8 @@ use larder_core::{
 
 use super::Inner;
 use super::fence::{Fences, MOMENT, Ticket};
+use super::keyed::Held;
+use super::news::News;
 use super::read::TaggedWatch;
 use super::replay::is_away;
 use super::tier::Tier;
@@ -81,8 +83,18 @@ impl Inner {
 
     pub(super) async fn set(&self, key: &str, value: Bytes, options: SetOptions) -> Result<bool> {
         self.check(&[key])?;
-        let _held = self.keyed.hold(&[key]).await;
-        self.store(key, value, options, self.tag_changes()).await
+        let held = self.keyed.hold(&[key]).await;
+        let stored = self.store(key, value, options, self.tag_changes()).await;
+        self.forget_if_disturbed(&held, &[key]).await;
+        stored
+    }
+
+    /// Removes copies that were made while somebody else changed what they are copies of.
+    async fn forget_if_disturbed(&self, held: &Held<'_>, keys: &[&str]) {
+        if held.is_disturbed() {
+            // In memory this cannot fail.
+            let _ = self.forget(keys).await;
+        }
     }
 
     /// Stores a value that was made of what was true when `changes` began, unless
@@ -101,11 +113,14 @@ impl Inner {
         if !options.tags.is_empty() && self.tag_changes() != before {
             return Ok(false);
         }
-        let Some(_held) = changes.key.hold_to_change() else {
+        let Some(held) = changes.key.hold_to_change() else {
             return Ok(false);
         };
         let stored = match (&self.fences, ticket) {
-            (None, _) => return self.store(key, value, options, before).await,
+            (None, _) => {
+                self.store(key, value.clone(), options.clone(), before)
+                    .await
+            }
             (Some(fences), Some(ticket)) => {
                 let value = value.clone();
                 let options = options.clone();
@@ -117,6 +132,7 @@ impl Inner {
                 "no ticket was to be had",
             )),
         };
+        self.forget_if_disturbed(&held, &[key]).await;
         if stored.as_ref().is_err_and(is_away) {
             // As long as copies live, not every caller has to load.
             let nearer = self.split().1;
@@ -168,6 +184,7 @@ impl Inner {
         {
             return Ok(false);
         }
+        self.tell(News::keys(&[key])).await?;
         self.missed.done(&[key]);
         self.stats.add(Counter::Set, 1);
         (options.ttl, options.condition) = (ttl, Condition::Always);
@@ -252,6 +269,7 @@ impl Inner {
             self.clear_away(key).await?;
         }
         let is_stored = last.set(key, value, options, stamp).await?;
+        self.tell(News::keys(&[key])).await?;
         Ok(is_stored.then_some(stamp))
     }
 
@@ -293,7 +311,7 @@ impl Inner {
         let names: HashSet<&str> = items.iter().map(|(key, _)| key.as_str()).collect();
         let names: Vec<&str> = names.into_iter().collect();
         self.check(&names)?;
-        let _held = self.keyed.hold(&names).await;
+        let held = self.keyed.hold(&names).await;
         let (_, nearer) = self.split();
         let before = self.tag_changes();
         self.forget(&names).await?;
@@ -303,32 +321,48 @@ impl Inner {
             far => far?,
         };
         options.condition = Condition::Always;
-        let failed: HashMap<&str, &Error> = far
-            .failed()
-            .iter()
-            .map(|(key, error)| (key.as_str(), error))
-            .collect();
-        let refused: HashSet<&str> = far.refused().iter().map(String::as_str).collect();
-        let (mut report, mut stored) = (BatchReport::new(), Vec::new());
-        for (key, value) in &items {
-            let outcome = match failed.get(key.as_str()) {
-                None if refused.contains(key.as_str()) => Ok(false),
-                None => {
-                    stored.push((key.clone(), value.clone()));
-                    self.missed.done(&[key.as_str()]);
-                    Ok(true)
-                }
-                Some(error) => self.keep_missed(key, value.clone(), &options, error).await,
-            };
-            report.record(key, outcome);
+        let refused = far.refused().iter().map(String::as_str);
+        let failed = far.failed().iter().map(|(key, _)| key.as_str());
+        let not_stored: HashSet<&str> = refused.chain(failed).collect();
+        let mut stored = items.clone();
+        stored.retain(|(key, _)| !not_stored.contains(key.as_str()));
+        for (key, _) in &stored {
+            self.missed.done(&[key.as_str()]);
         }
-        self.stats.add(Counter::Set, stored.len() as u64);
+        self.stats.add(Counter::Set, far.stored());
         for tier in nearer.iter().rev() {
             // Without copies the next reads go farther.
             let _ = tier.set_many(stored.clone(), &options, stamp).await;
         }
         self.forget_if_invalidated(&names, &options.tags, before)
             .await;
+        self.forget_if_disturbed(&held, &names).await;
+        self.keep_all_missed(&items, &options, far).await
+    }
+
+    /// Keeps what the farthest tier has missed of a batch, if it is only away.
+    async fn keep_all_missed(
+        &self,
+        items: &[(String, Bytes)],
+        options: &SetOptions,
+        far: BatchReport,
+    ) -> Result<BatchReport> {
+        if !far.failed().iter().any(|(_, error)| is_away(error)) {
+            return Ok(far);
+        }
+        let failed: HashMap<&str, &Error> = far
+            .failed()
+            .iter()
+            .map(|(key, error)| (key.as_str(), error))
+            .collect();
+        let mut report = BatchReport::new();
+        for (key, value) in items {
+            let outcome = match failed.get(key.as_str()) {
+                Some(error) => self.keep_missed(key, value.clone(), options, error).await,
+                None => Ok(!far.refused().contains(key)),
+            };
+            report.record(key, outcome);
+        }
         Ok(report)
     }
 
@@ -346,6 +380,7 @@ impl Inner {
             }
         }
         let report = last.set_many(items.to_vec(), options, stamp).await?;
+        self.tell(News::keys(names)).await?;
         Ok((stamp, report))
     }
 
@@ -363,6 +398,7 @@ impl Inner {
             sum = last.backend.increment(key, delta, ttl).await;
         }
         let sum = sum?;
+        self.tell(News::keys(&[key])).await?;
         self.stats.add(Counter::Set, 1);
         Ok(sum)
     }
@@ -373,7 +409,11 @@ impl Inner {
         let (last, _) = self.split();
         self.forget(&[key]).await?;
         self.clear_away(key).await?;
-        last.backend.touch(key, last.ttl(ttl)).await
+        let is_there = last.backend.touch(key, last.ttl(ttl)).await?;
+        if is_there {
+            self.tell(News::keys(&[key])).await?;
+        }
+        Ok(is_there)
     }
 }
 
