@@ -8,6 +8,7 @@ use std::time::Duration;
 use larder_core::{Clock, SetOptions, SystemClock, TagMatch};
 use larder_manager::{CacheManager, Load};
 use larder_redis::RedisBackend;
+use larder_sql::{PostgresBackplane, SqlBackend};
 use larder_testkit::servers::{Fault, FaultProxy, Server};
 use std::net::SocketAddr;
 
@@ -27,6 +28,17 @@ fn program_of(prefix: &str, address: SocketAddr) -> CacheManager {
     let cache = CacheManager::builder().prefix(prefix).memory();
     let cache = cache.tier(redis.clone()).backplane(redis).build();
     cache.expect("legal settings")
+}
+
+/// The same over PostgreSQL.
+fn program_with(url: &str) -> CacheManager {
+    let database = SqlBackend::at(url).timeout(Duration::from_secs(1)).build();
+    let backplane = PostgresBackplane::new(url).expect("a legal address");
+    let cache = CacheManager::builder().prefix("shop").memory();
+    let cache = cache
+        .tier(database.expect("a legal address"))
+        .backplane(backplane);
+    cache.build().expect("legal settings")
 }
 
 /// Waits until it is so.
@@ -64,34 +76,74 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Runtime::new().expect("threads can be started")
 }
 
+/// What one changes the other does not read for long, whatever it does.
+async fn hears(here: &CacheManager, there: &CacheManager) {
+    until_they_listen(here, there).await;
+    for way in 0..5 {
+        let options = SetOptions::from(MINUTE).with_tags(["a", "b"]);
+        here.set("key", &1, options).await.expect("it works");
+        let read = async || there.get("key").await.expect("it works") == Some(1);
+        until("it is read", read).await;
+        match way {
+            0 => drop(here.delete("key").await.expect("it works")),
+            1 => drop(here.delete_pattern("k*").await.expect("it works")),
+            2 => drop(here.clear().await.expect("it works")),
+            3 => drop(
+                here.invalidate_tags(&["a"], TagMatch::Any)
+                    .await
+                    .expect("it works"),
+            ),
+            _ => drop(
+                here.invalidate_tags(&["b", "a"], TagMatch::All)
+                    .await
+                    .expect("it works"),
+            ),
+        }
+        let gone = async || there.get::<u32>("key").await.expect("it works").is_none();
+        until("it is gone", gone).await;
+    }
+}
+
 // covers: L11, G8
 #[test]
 fn what_one_changes_the_others_do_not_read_for_long() {
     let server = Server::redis();
     runtime().block_on(async {
         let [here, there] = [(); 2].map(|()| program(server.address()));
-        until_they_listen(&here, &there).await;
-        for way in 0..5 {
-            let options = SetOptions::from(MINUTE).with_tags(["a", "b"]);
-            here.set("key", &1, options).await.unwrap();
-            until("it is read", async || {
-                there.get("key").await.unwrap() == Some(1)
-            })
-            .await;
-            match way {
-                0 => drop(here.delete("key").await.unwrap()),
-                1 => drop(here.delete_pattern("k*").await.unwrap()),
-                2 => drop(here.clear().await.unwrap()),
-                3 => drop(here.invalidate_tags(&["a"], TagMatch::Any).await.unwrap()),
-                _ => drop(
-                    here.invalidate_tags(&["b", "a"], TagMatch::All)
-                        .await
-                        .unwrap(),
-                ),
-            }
-            let gone = async || there.get::<u32>("key").await.unwrap().is_none();
-            until("it is gone", gone).await;
-        }
+        hears(&here, &there).await;
+    });
+}
+
+// covers: G8
+#[test]
+fn postgres_carries_news_too_and_again_after_it_was_away() {
+    let server = Server::postgres();
+    let line = FaultProxy::before(server.address());
+    let url = server.sql_url();
+    let through = url.replace(&server.address().to_string(), &line.address().to_string());
+    assert_ne!(url, through, "the line is in between");
+    runtime().block_on(async {
+        let (here, there) = (program_with(&url), program_with(&through));
+        hears(&here, &there).await;
+        hears(&there, &here).await;
+        here.set("key", &1, MINUTE).await.unwrap();
+        until("it is read", async || {
+            there.get("key").await.unwrap() == Some(1)
+        })
+        .await;
+        line.set(Fault::Swallow);
+        here.set("key", &2, MINUTE).await.unwrap();
+        let old = async || there.get("key").await.unwrap() != Some(1);
+        until("the copy is not believed any more", old).await;
+        line.set(Fault::None);
+        until("it is read again", async || {
+            there.get("key").await.unwrap() == Some(2)
+        })
+        .await;
+        hears(&here, &there).await;
+        server.kill();
+        server.start();
+        hears(&there, &here).await;
     });
 }
 

@@ -44,12 +44,12 @@
 struct CustomBackends;
 
 pub use larder_core::{
-    BatchReport, Blocking, Bytes, CacheBackend, CacheEntry, CacheStats, Capabilities, Capability,
-    Clock, Codec, Condition, ConfigError, Counter, Error, ErrorKind, JsonCodec, Layer,
+    Backplane, BatchReport, Blocking, Bytes, CacheBackend, CacheEntry, CacheStats, Capabilities,
+    Capability, Clock, Codec, Condition, ConfigError, Counter, Error, ErrorKind, JsonCodec, Layer,
     MAX_KEY_BYTES, ManualClock, Metadata, Operation, Pattern, Result, Retry, ScanPage, SetOptions,
     SharedBackend, StatsRecorder, SystemClock, TagMatch, Ttl, TtlState, check_key, check_tags,
 };
-pub use larder_core::{Circuit, counter, stored};
+pub use larder_core::{Circuit, backplane, counter, stored};
 pub use larder_engine as engine;
 pub use larder_engine::{Cache, Policy};
 #[cfg(feature = "file")]
@@ -65,6 +65,8 @@ pub use larder_memcached::{MemcachedBackend, MemcachedBuilder};
 pub use larder_memory::{InMemoryBackend, InMemoryBuilder};
 #[cfg(feature = "redis")]
 pub use larder_redis::{RedisBackend, RedisBuilder};
+#[cfg(feature = "postgres")]
+pub use larder_sql::PostgresBackplane;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 pub use larder_sql::{SqlBackend, SqlBuilder};
 

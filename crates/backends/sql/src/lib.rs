@@ -45,5 +45,7 @@ mod upkeep;
 
 pub use backend::SqlBackend;
 pub use builder::SqlBuilder;
+#[cfg(feature = "postgres")]
+pub use server::news::PostgresBackplane;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub use sqlx;

@@ -4,6 +4,8 @@ mod errors;
 #[cfg(feature = "mysql")]
 pub(crate) mod mysql;
 #[cfg(feature = "postgres")]
+pub(crate) mod news;
+#[cfg(feature = "postgres")]
 pub(crate) mod postgres;
 
 use std::fmt;
