@@ -351,6 +351,10 @@ async fn what_cannot_be_told_is_told_later() {
         Some(1),
         "it cannot know"
     );
+    // What is counted is counted, whoever knows of it.
+    assert_eq!(scene.here.increment("count", 1).await.unwrap(), 1);
+    assert!(scene.here.set("stored", &1, MINUTE).await.unwrap());
+    assert_eq!(scene.there.get("stored").await.unwrap(), Some(1));
     scene.hub.0.is_away.store(false, Ordering::Relaxed);
     let mut ticks = tokio::time::interval(Duration::from_millis(100));
     while scene.here.stats().await.unwrap().missed > 0 {
@@ -358,6 +362,7 @@ async fn what_cannot_be_told_is_told_later() {
     }
     heard().await;
     assert_eq!(scene.there.get::<u32>("key").await.unwrap(), None);
+    assert_eq!(scene.here.increment("count", 1).await.unwrap(), 2, "once");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use larder_core::{ManualClock, SetOptions, TagMatch};
+use larder_core::{Condition, ManualClock, SetOptions, TagMatch};
 use larder_manager::CacheManager;
 use scene::Far;
 
@@ -224,4 +224,17 @@ async fn a_tier_that_does_not_answer_costs_its_budget_and_then_nothing() {
         stats.fallbacks[0].circuit,
         Some(larder_core::Circuit::Closed)
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn whether_a_condition_holds_nobody_else_can_tell() {
+    let scene = scene();
+    scene.line.cut(true);
+    let absent = SetOptions::from(MINUTE).with_condition(Condition::IfAbsent);
+    // Two programs would both have the lock.
+    assert!(!scene.here.set("lock", &1, absent.clone()).await.unwrap());
+    let report = scene.here.set_many([("lock", 1)], absent).await.unwrap();
+    assert_eq!((report.stored(), report.failed().len()), (0, 1));
+    assert_eq!(scene.here.get::<u32>("lock").await.unwrap(), None);
+    assert_eq!(scene.missed().await, 0);
 }

@@ -16,6 +16,12 @@ impl Inner {
         }
     }
 
+    /// Tells the others of keys that are stored; later, if that cannot be done now.
+    pub(super) async fn tell_of(&self, keys: &[&str]) {
+        let told = self.tell(News::keys(keys)).await;
+        self.if_away(&told, || self.missed.untold(keys));
+    }
+
     /// Drops copies of what somebody else has changed.
     ///
     /// Whoever makes copies meanwhile finds out after it has made them.

@@ -4,7 +4,7 @@
 //! there is not read, and not copied to nearer tiers. What was removed wins over what was
 //! stored, whoever did it: see `replay.rs`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -33,6 +33,8 @@ pub(super) struct Pending {
     pub(super) keys: HashMap<String, Change>,
     pub(super) tags: Vec<(Vec<String>, TagMatch)>,
     pub(super) patterns: Vec<Pattern>,
+    /// Keys that are right there, but of which the others were not told.
+    pub(super) untold: HashSet<String>,
     /// It has to be cleared.
     pub(super) everything: bool,
     bytes: usize,
@@ -61,7 +63,7 @@ impl Missed {
     fn remember(&self, add: impl FnOnce(&mut Pending)) {
         let mut pending = self.pending.lock();
         add(&mut pending);
-        if pending.keys.len() > MOST_KEYS
+        if pending.keys.len() + pending.untold.len() > MOST_KEYS
             || pending.tags.len() + pending.patterns.len() > MOST_SWEEPS
         {
             pending.give_up();
@@ -94,6 +96,12 @@ impl Missed {
             };
             pending.put(key, change);
         });
+    }
+
+    /// These are stored, but the others were not told of them.
+    pub(super) fn untold(&self, keys: &[&str]) {
+        let keys = keys.iter().map(ToString::to_string);
+        self.remember(|pending| pending.untold.extend(keys));
     }
 
     pub(super) fn invalidated(&self, tags: &[&str], which: TagMatch) {
@@ -166,13 +174,17 @@ impl Missed {
             pending.everything = false;
             pending.tags.drain(..done.tags.len());
             pending.patterns.drain(..done.patterns.len());
+            pending.untold.retain(|key| !done.untold.contains(key));
         }
         self.note_end(&pending);
     }
 
     fn note_end(&self, pending: &Pending) {
         let is_any = pending.everything
-            || !(pending.keys.is_empty() && pending.tags.is_empty() && pending.patterns.is_empty());
+            || !(pending.keys.is_empty()
+                && pending.untold.is_empty()
+                && pending.tags.is_empty()
+                && pending.patterns.is_empty());
         self.is_any.store(is_any, Ordering::Release);
     }
 
@@ -204,7 +216,7 @@ impl Missed {
         }
         let pending = self.pending.lock();
         let sweeps = pending.tags.len() + pending.patterns.len();
-        pending.keys.len() + sweeps + usize::from(pending.everything)
+        pending.keys.len() + pending.untold.len() + sweeps + usize::from(pending.everything)
     }
 }
 

@@ -83,6 +83,10 @@ impl Inner {
             let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
             self.invalidate_far(&tags, *which).await?;
         }
+        if !all.untold.is_empty() {
+            let keys: Vec<&str> = all.untold.iter().map(String::as_str).collect();
+            self.tell(News::keys(&keys)).await?;
+        }
         self.missed.done_sweeping(&all);
         let keys: Vec<&str> = all.keys.keys().map(String::as_str).collect();
         for chunk in keys.chunks(CHUNK) {

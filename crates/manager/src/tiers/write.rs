@@ -12,7 +12,6 @@ use larder_core::{
 use super::Inner;
 use super::fence::{Fences, MOMENT, Ticket};
 use super::keyed::Held;
-use super::news::News;
 use super::read::TaggedWatch;
 use super::replay::is_away;
 use super::tier::Tier;
@@ -184,7 +183,7 @@ impl Inner {
         {
             return Ok(false);
         }
-        self.tell(News::keys(&[key])).await?;
+        self.tell_of(&[key]).await;
         self.missed.done(&[key]);
         self.stats.add(Counter::Set, 1);
         (options.ttl, options.condition) = (ttl, Condition::Always);
@@ -222,13 +221,12 @@ impl Inner {
     ) -> Result<bool> {
         let (_, nearer) = self.split();
         self.forget(&[key]).await?;
-        let outcome = self.store_far(key, value.clone(), &options).await;
-        options.condition = Condition::Always;
-        let stamp = match outcome {
+        let stamp = match self.store_far(key, value.clone(), &options).await {
             Ok(Some(stamp)) => stamp,
             Ok(None) => return Ok(false),
             Err(error) => return self.keep_missed(key, value, &options, &error).await,
         };
+        options.condition = Condition::Always;
         self.missed.done(&[key]);
         self.stats.add(Counter::Set, 1);
         self.fill_nearer(key, value, &options, stamp, nearer).await;
@@ -246,7 +244,9 @@ impl Inner {
         options: &SetOptions,
         error: &Error,
     ) -> Result<bool> {
-        if !is_away(error) || self.split().1.is_empty() {
+        let is_free = options.condition == Condition::Always;
+        // Whether a condition holds, nobody else can tell.
+        if !is_free || !is_away(error) || self.split().1.is_empty() {
             return Err(error.clone());
         }
         tracing::warn!(%error, key, "stored in nearer tiers only");
@@ -269,7 +269,7 @@ impl Inner {
             self.clear_away(key).await?;
         }
         let is_stored = last.set(key, value, options, stamp).await?;
-        self.tell(News::keys(&[key])).await?;
+        self.tell_of(&[key]).await;
         Ok(is_stored.then_some(stamp))
     }
 
@@ -320,7 +320,6 @@ impl Inner {
             Err(error) if is_away(&error) => (None, all_failed(&names, &error)),
             far => far?,
         };
-        options.condition = Condition::Always;
         let refused = far.refused().iter().map(String::as_str);
         let failed = far.failed().iter().map(|(key, _)| key.as_str());
         let not_stored: HashSet<&str> = refused.chain(failed).collect();
@@ -330,10 +329,12 @@ impl Inner {
             self.missed.done(&[key.as_str()]);
         }
         self.stats.add(Counter::Set, far.stored());
+        let condition = std::mem::take(&mut options.condition);
         for tier in nearer.iter().rev() {
             // Without copies the next reads go farther.
             let _ = tier.set_many(stored.clone(), &options, stamp).await;
         }
+        options.condition = condition;
         self.forget_if_invalidated(&names, &options.tags, before)
             .await;
         self.forget_if_disturbed(&held, &names).await;
@@ -380,7 +381,7 @@ impl Inner {
             }
         }
         let report = last.set_many(items.to_vec(), options, stamp).await?;
-        self.tell(News::keys(names)).await?;
+        self.tell_of(names).await;
         Ok((stamp, report))
     }
 
@@ -398,7 +399,7 @@ impl Inner {
             sum = last.backend.increment(key, delta, ttl).await;
         }
         let sum = sum?;
-        self.tell(News::keys(&[key])).await?;
+        self.tell_of(&[key]).await;
         self.stats.add(Counter::Set, 1);
         Ok(sum)
     }
@@ -411,7 +412,7 @@ impl Inner {
         self.clear_away(key).await?;
         let is_there = last.backend.touch(key, last.ttl(ttl)).await?;
         if is_there {
-            self.tell(News::keys(&[key])).await?;
+            self.tell_of(&[key]).await;
         }
         Ok(is_there)
     }
