@@ -16,6 +16,30 @@ pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 ///
 /// A cache that is told of changes may keep copies for as long as they live; see the
 /// manager. Redis and PostgreSQL are backplanes.
+///
+/// ```
+/// use larder_core::backplane::{Backplane, Boxed, Heard, Listener};
+///
+/// /// Of a program that is alone.
+/// #[derive(Debug)]
+/// struct Alone;
+///
+/// impl Backplane for Alone {
+///     fn publish<'a>(&'a self, _: &'a str, _: String) -> Boxed<'a, larder_core::Result<()>> {
+///         Box::pin(async { Ok(()) })
+///     }
+///
+///     fn listen(&self, _: &str) -> Box<dyn Listener> {
+///         Box::new(Alone)
+///     }
+/// }
+///
+/// impl Listener for Alone {
+///     fn next(&mut self) -> Boxed<'_, Option<Heard>> {
+///         Box::pin(std::future::pending())
+///     }
+/// }
+/// ```
 pub trait Backplane: fmt::Debug + Send + Sync + 'static {
     /// Sends a message to all who listen on a channel, the sender perhaps among them.
     /// Most bytes of a message are [`MAX_MESSAGE_BYTES`].
@@ -25,7 +49,7 @@ pub trait Backplane: fmt::Debug + Send + Sync + 'static {
     fn listen(&self, channel: &str) -> Box<dyn Listener>;
 }
 
-/// One who hears what is published on a channel.
+/// One who hears what is published on a channel; an example is at [`Backplane`].
 pub trait Listener: fmt::Debug + Send {
     /// What is heard next; waits for it. `None` if nothing will ever be heard again.
     fn next(&mut self) -> Boxed<'_, Option<Heard>>;
