@@ -78,6 +78,14 @@ fn guard(child: &Child) -> Child {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        if !self.has_ended() {
+            // Those that it started would go on answering for a moment; stopped, it starts
+            // no others.
+            let id = self.child.id().to_string();
+            let _ = Command::new("kill").args(["-s", "STOP", &id]).status();
+            let children = ["--signal", "KILL", "--parent", &id];
+            let _ = Command::new("pkill").args(children).status();
+        }
         // The guard first: the child's number may be another's once it is gone. If one has
         // ended by itself there is nothing to kill, but still to wait for.
         for process in [&mut self.guard, &mut self.child] {

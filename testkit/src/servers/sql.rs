@@ -137,14 +137,19 @@ fn postgres_says(stream: &mut TcpStream) -> Option<u8> {
 }
 
 fn mariadb(folder: &Path, port: u16) -> Command {
-    let data = folder.join("data");
+    let (data, scratch) = (folder.join("data"), folder.join("scratch"));
     let owner = Owner::named("mysql");
+    // Of its own: whoever starts removes what it finds of others.
+    let tmpdir = format!("--tmpdir={}", scratch.display());
     if !data.exists() {
+        fs::create_dir_all(&scratch).expect("the folder can be written to");
         owner.take(folder);
+        owner.take(&scratch);
         run(owner
             .command("mariadb-install-db")
             .args(["--no-defaults", "--auth-root-authentication-method=normal"])
             .args(["--skip-test-db", "--innodb-flush-method=nosync"])
+            .arg(&tmpdir)
             .arg(format!("--datadir={}", data.display())));
         fs::write(folder.join("init.sql"), INIT).expect("the folder can be written to");
     }
@@ -163,6 +168,7 @@ fn mariadb(folder: &Path, port: u16) -> Command {
             "--innodb-buffer-pool-size=64M",
         ])
         .arg(format!("--port={port}"))
+        .arg(tmpdir)
         .arg(format!("--datadir={}", data.display()))
         .arg(format!("--socket={}", folder.join("socket").display()))
         .arg(format!("--pid-file={}", folder.join("pid").display()))
