@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use larder_core::{ErrorKind, ManualClock, SetOptions, TagMatch, TtlState};
-use larder_manager::{CacheManager, Load, LoadOptions};
+use larder_manager::{CacheManager, Load, LoadOptions, OnError};
 use scene::Far;
 use scene::source::{Source, fails, memory};
 
@@ -336,4 +336,17 @@ async fn a_caller_who_gives_up_leaves_the_load_to_the_next() {
     slow.answer();
     assert_eq!(waiting.await.unwrap(), 2);
     assert_eq!(cache.get::<u32>("key").await.unwrap(), Some(2));
+}
+
+#[tokio::test]
+async fn who_wants_to_hear_of_outages_gets_what_is_loaded_all_the_same() {
+    let far = Far::new(&ManualClock::new());
+    let cache = CacheManager::builder().tier(far.clone());
+    let cache = cache.on_error(OnError::Propagate).build().unwrap();
+    far.0.is_away.store(true, Ordering::Relaxed);
+    assert!(cache.get::<u32>("key").await.is_err());
+    let value = cache.get_or_load("key", MINUTE, Source::new().loader());
+    assert_eq!(value.await.unwrap(), 1);
+    let found = cache.get_or_load_many(&["a", "b"], MINUTE, lengths).await;
+    assert_eq!(found.unwrap().len(), 2);
 }

@@ -60,6 +60,8 @@ impl Backplane for Hub {
     }
 
     fn listen(&self, channel: &str) -> Box<dyn Listener> {
+        // As real ones do: they start a task.
+        tokio::runtime::Handle::current();
         let (sender, receiver) = unbounded_channel();
         sender
             .send(Heard::Listening)

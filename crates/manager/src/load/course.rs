@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::{Event, Fetched, Load, LoadOptions, Loader, failed, nested, timed_out};
 use crate::codec::{Decoded, Freshness};
-use crate::manager::{Inner, Value};
+use crate::manager::{Inner, Value, without};
 use crate::random;
 use crate::tiers::{Changes, Lease, Ticket, Turn};
 
@@ -348,7 +348,7 @@ impl Inner {
             .settle(changes, ticket.as_ref(), key, stored.clone(), set);
         let kept = kept.await;
         // That it could not be stored does not make it old.
-        let is_overtaken = !self.lenient(kept, true)?;
+        let is_overtaken = !without(kept, true)?;
         if is_overtaken {
             self.loads.count(Event::Overtaken);
         } else if let Some(near) = &self.near {

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::course::Begun;
 use super::{Cause, Event, Fetched, LoadOptions, failed, timed_out};
-use crate::manager::{CacheManager, Inner, Value};
+use crate::manager::{CacheManager, Inner, Value, without};
 
 /// A key whose load waits for the next run of the loader.
 struct Wanted<'a, T> {
@@ -75,7 +75,7 @@ impl CacheManager {
         E: Into<Cause>,
     {
         let keys: Vec<&str> = distinct(keys).collect();
-        let found = self.get_many::<T>(&keys).await?;
+        let found = without(self.get_many::<T>(&keys).await, Vec::new())?;
         let mut found: HashMap<String, T> = found.into_iter().collect();
         let missing = keys.iter().filter(|key| !found.contains_key(**key));
         let missing: Vec<&str> = missing.copied().collect();

@@ -217,15 +217,13 @@ impl CacheManagerBuilder {
             }
             tiers = tiers.place(tier);
         }
+        // Before anybody listens: those who do so start tasks.
+        let runtime = self.backplane.as_ref().map(|_| runtime()).transpose()?;
         if let Some(backplane) = self.backplane {
             let channel = format!("{prefix}{CHANNEL}");
             tiers = tiers.teller(Teller::new(backplane, channel));
         }
         let tiers = tiers.build()?;
-        let hearing = match tiers.listen() {
-            None => None,
-            Some(hearing) => Some((hearing, runtime()?)),
-        };
         let inner = Arc::new(Inner {
             listening: OnceLock::new(),
             near: tiers.near().cloned(),
@@ -238,7 +236,9 @@ impl CacheManagerBuilder {
             clock,
             stats: Arc::default(),
         });
-        if let Some((hearing, runtime)) = hearing {
+        if let Some(runtime) = runtime
+            && let Some(hearing) = inner.tiers.listen()
+        {
             // Not before: what is heard at once has to find the cache.
             let listening = Listening::start(&runtime, hearing, &inner);
             let _ = inner.listening.set(listening);

@@ -10,14 +10,14 @@ mod verbs;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use larder_core::{Clock, Error, ErrorKind, Result, SharedBackend, StatsRecorder};
+use larder_core::{Clock, Result, SharedBackend, StatsRecorder};
 use larder_memory::InMemoryBackend;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::codec::{Decoded, SerializerType};
 use crate::load::Loads;
-use crate::tiers::Tiers;
+use crate::tiers::{Tiers, is_away};
 
 pub use builder::CacheManagerBuilder;
 pub use patterns::ToPattern;
@@ -119,12 +119,9 @@ impl CacheManager {
 impl Inner {
     /// The value, or what stands for it if the tiers are away and that is no error here.
     pub(crate) fn lenient<T>(&self, outcome: Result<T>, otherwise: T) -> Result<T> {
-        match outcome {
-            Err(error) if self.on_error == OnError::FailOpen && is_outage(&error) => {
-                tracing::warn!(%error, "the cache does without");
-                Ok(otherwise)
-            }
-            outcome => outcome,
+        match self.on_error {
+            OnError::FailOpen => without(outcome, otherwise),
+            OnError::Propagate => outcome,
         }
     }
 
@@ -144,16 +141,16 @@ impl Inner {
     }
 }
 
-/// Whether it is nobody's fault who called.
-fn is_outage(error: &Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Unavailable
-            | ErrorKind::Timeout
-            | ErrorKind::Denied
-            | ErrorKind::Corrupted
-            | ErrorKind::Other
-    )
+/// The value, or what stands for it if the tiers are away: whoever has something to go on
+/// with does.
+pub(crate) fn without<T>(outcome: Result<T>, otherwise: T) -> Result<T> {
+    match outcome {
+        Err(error) if is_away(&error) => {
+            tracing::warn!(%error, "the cache does without");
+            Ok(otherwise)
+        }
+        outcome => outcome,
+    }
 }
 
 impl fmt::Debug for CacheManager {

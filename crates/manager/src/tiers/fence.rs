@@ -33,7 +33,7 @@ use larder_core::{
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::lease;
-use super::tokens::{MISSING, RESERVED, key_of, number_of};
+use super::tokens::{MISSING, RESERVED, key_of, number_of, put_all};
 use crate::random;
 
 /// How long a fence stands, and a ticket is good.
@@ -207,11 +207,7 @@ impl Fences {
     ) -> Result<()> {
         let token = self.new_token();
         let items = names.into_iter().map(|name| (name, token.clone()));
-        let report = self.store.set_many(items.collect(), options).await?;
-        if let Some((_, error)) = report.failed().first() {
-            return Err(error.clone());
-        }
-        if !report.refused().is_empty() {
+        if put_all(&self.store, items.collect(), options).await? > 0 {
             let message = "the farthest tier has no room for a fence";
             return Err(Error::new(ErrorKind::TooLarge, message));
         }

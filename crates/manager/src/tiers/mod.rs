@@ -1,10 +1,10 @@
 //! Several backends as one, nearest first.
 
+mod arrivals;
 mod backend;
 mod fence;
 mod hear;
 mod keyed;
-mod late;
 mod lease;
 mod missed;
 mod news;
@@ -30,14 +30,15 @@ use larder_memory::InMemoryBackend;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
+pub(crate) use arrivals::{Hearing, Told};
 use fence::Fences;
 pub(crate) use fence::Ticket;
 use keyed::Keyed;
-pub(crate) use late::{Hearing, Told};
 pub(crate) use lease::{Lease, Turn};
 use missed::Missed;
 pub(crate) use news::{News, Teller};
 pub(crate) use read::TaggedWatch as Changes;
+pub(crate) use replay::is_away;
 pub(crate) use tier::Tier;
 use tokens::Tokens;
 

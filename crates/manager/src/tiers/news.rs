@@ -2,7 +2,7 @@
 //!
 //! A message carries who sends it and a number in a row. Who listens finds out by the
 //! numbers if one did not arrive. Messages of one sender may overtake each other on the
-//! way, so one is missed only after a while (`late.rs`).
+//! way, so one is missed only after a while (`arrivals.rs`).
 
 use std::fmt;
 use std::sync::Arc;

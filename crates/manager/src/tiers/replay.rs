@@ -21,11 +21,15 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Keys that are removed at once.
 const CHUNK: usize = 500;
 
-/// Whether a tier is away, and not that it refused.
-pub(super) fn is_away(error: &Error) -> bool {
+/// Whether a tier is away, which is nobody's fault who called, and not that it refused.
+pub(crate) fn is_away(error: &Error) -> bool {
     matches!(
         error.kind(),
-        ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Denied | ErrorKind::Other
+        ErrorKind::Unavailable
+            | ErrorKind::Timeout
+            | ErrorKind::Denied
+            | ErrorKind::Corrupted
+            | ErrorKind::Other
     )
 }
 

@@ -123,10 +123,8 @@ impl Tokens {
         }
         let names = tags.iter().filter(|tag| **tag != LAST_RECORD);
         let items = names.map(|tag| (key_of(tag), new_token()));
-        let report = self.store.set_many(items.collect(), options).await?;
-        if let Some((_, error)) = report.failed().first() {
-            return Err(error.clone());
-        }
+        // Whoever was faster made one as well.
+        put_all(&self.store, items.collect(), options).await?;
         if tags.contains(&LAST_RECORD) {
             self.begin_records().await?;
         }
@@ -209,14 +207,10 @@ impl Tokens {
         let token = new_token();
         let items = tags.iter().map(|tag| (key_of(tag), token.clone()));
         let options = SetOptions::from(TOKEN_TTL);
-        let report = self.store.set_many(items.collect(), options).await;
+        let put = put_all(&self.store, items.collect(), options).await;
         // Whether it succeeded or not: some may be changed.
         self.forget(tags);
-        let report = report?;
-        if let Some((_, error)) = report.failed().first() {
-            return Err(error.clone());
-        }
-        if !report.refused().is_empty() {
+        if put? > 0 {
             let message = "the farthest tier has no room for the token of a tag";
             return Err(Error::new(ErrorKind::TooLarge, message));
         }
@@ -320,6 +314,19 @@ impl Tokens {
             }
         }
         Ok(numbers.iter().map(|n| self.records.get(n)).collect())
+    }
+}
+
+/// Stores marks, all of them or with an error; how many were refused.
+pub(super) async fn put_all(
+    store: &SharedBackend,
+    marks: Vec<(String, Bytes)>,
+    options: SetOptions,
+) -> Result<usize> {
+    let report = store.set_many(marks, options).await?;
+    match report.failed().first() {
+        Some((_, error)) => Err(error.clone()),
+        None => Ok(report.refused().len()),
     }
 }
 
