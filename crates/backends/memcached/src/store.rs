@@ -71,8 +71,19 @@ impl Store {
     /// The item under a name, over or not.
     pub(crate) async fn look(&self, full: &str, name: &Name) -> Result<Option<Present>> {
         debug_assert!(*name == Name::of(full), "the name is the key's");
-        let command = Command::new("mg", name).flags("vftc");
-        present(Some(self.pool.send_one(name, command, Retry::Safe).await?))
+        // Asked twice: a server that replaces an item in use tells its old value with the new number.
+        let commands = ["c", "vftc"].map(|flags| Command::new("mg", name).flags(flags));
+        let answers = self.pool.send(name, &commands, Retry::Safe).await?;
+        let mut answers = answers.into_iter();
+        let earlier = match answers.next() {
+            Some(Answer::Yes(flags, _)) => flags.number('c'),
+            other => return present(other),
+        };
+        let found = present(answers.next())?;
+        Ok(found.map(|found| Present {
+            cas: earlier,
+            ..found
+        }))
     }
 
     /// What is in the items of these keys, each once, with the flags that tell it.
